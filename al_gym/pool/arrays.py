@@ -1,0 +1,131 @@
+"""Struct-of-arrays storage of the campaigns that share one padded shape."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+
+import numpy as np
+import torch
+from torch import Tensor
+
+_FEATURE_PADS = (8, 32, 128, 256, 384, 512, 768, 1024)
+_CLASS_PADS = (2, 8, 24, 64, 128)
+
+
+def pad(size: int, pads: tuple[int, ...]) -> int:
+    """The smallest of `pads` that holds `size`, else the next multiple of the largest."""
+    for bound in pads:
+        if size <= bound:
+            return bound
+    return -(-size // pads[-1]) * pads[-1]
+
+
+def pad_power(size: int, least: int = 16) -> int:
+    """The next power of two, at least `least`."""
+    return max(least, 1 << (max(size, 1) - 1).bit_length())
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Padded sizes of a block: a function of the task and the campaign's settings, never of batch mates."""
+
+    items: int
+    features: int
+    classes: int
+    labels: int
+    holdout: int
+
+    @classmethod
+    def of(cls, items: int, features: int, classes: int, labels: int, holdout: int) -> Shape:
+        """The padded shape for true sizes."""
+        return cls(
+            items if items % 100 == 0 else pad_power(items),
+            pad(features, _FEATURE_PADS),
+            pad(classes, _CLASS_PADS),
+            min(pad_power(labels), pad_power(items)),
+            holdout if holdout % 100 == 0 else pad_power(holdout),
+        )
+
+
+@dataclass
+class PoolArrays:
+    """What may be known about each campaign: no unrevealed label is stored here (promise P2).
+
+    The first dimension is the row of the block; everything outside a task's true sizes is zero
+    (labels: -1). Features are item-major, everything with classes is class-major.
+
+    Attributes:
+        X: (rows, items, features) float32, scaled.
+        n_items, n_features, n_classes: (rows,) int64 true sizes.
+        labelled: (rows, items) bool.
+        y: (rows, items) int64, the revealed label or -1.
+        order: (rows, labels) int64, positions in the order they were labelled, seed set first, or -1.
+        XL: (rows, labels, features) float32, features in that order. yL: (rows, labels) int64, or -1.
+        count: (rows,) int64 labels so far. initial: (rows,) int64 size of the seed set.
+        seen: (rows, classes) bool, classes with a revealed label.
+        proba: (rows, classes, items) float32 of the current model.
+        top1, top2, entropy: (rows, items) float32, largest and second probability, entropy in nats.
+        predicted: (rows, items) int64, class of `top1`. previous: (rows, items) int64, that of the last round.
+        round: (rows,) int64, queries so far. budget: (rows,) int64, labels to buy after the seed set.
+        last_batch: (rows,) int64, labels of the last round.
+        prequential: (rows, 4) float32: accuracy and log-loss of the model on the last batch before its
+            labels came, and their exponential means (rate 0.3); 0.5 and 0 before the first round.
+        key: (rows,) uint64 on the CPU, the tasks' stream keys.
+    """
+
+    X: Tensor
+    n_items: Tensor
+    n_features: Tensor
+    n_classes: Tensor
+    labelled: Tensor
+    y: Tensor
+    order: Tensor
+    XL: Tensor
+    yL: Tensor
+    count: Tensor
+    initial: Tensor
+    seen: Tensor
+    proba: Tensor
+    top1: Tensor
+    top2: Tensor
+    entropy: Tensor
+    predicted: Tensor
+    previous: Tensor
+    round: Tensor
+    budget: Tensor
+    last_batch: Tensor
+    prequential: Tensor
+    key: np.ndarray
+
+    @classmethod
+    def allocate(cls, shape: Shape, rows: int, device: torch.device) -> PoolArrays:
+        """Empty storage for `rows` campaigns."""
+
+        def full(value: float, dtype: torch.dtype, *size: int) -> Tensor:
+            return torch.full((rows, *size), value, dtype=dtype, device=device)
+
+        n, d, c, m = shape.items, shape.features, shape.classes, shape.labels
+        f, i, b = torch.float32, torch.int64, torch.bool
+        return cls(
+            X=full(0, f, n, d), n_items=full(0, i), n_features=full(0, i), n_classes=full(0, i),
+            labelled=full(0, b, n), y=full(-1, i, n), order=full(-1, i, m), XL=full(0, f, m, d), yL=full(-1, i, m),
+            count=full(0, i), initial=full(0, i), seen=full(0, b, c), proba=full(0, f, c, n), top1=full(0, f, n),
+            top2=full(0, f, n), entropy=full(0, f, n), predicted=full(0, i, n), previous=full(0, i, n), round=full(0, i),
+            budget=full(0, i), last_batch=full(0, i), prequential=full(0, f, 4), key=np.zeros(rows, np.uint64),
+        )  # fmt: skip
+
+    def grown(self, rows: int) -> PoolArrays:
+        """A copy with room for `rows` campaigns."""
+        return PoolArrays(**{f.name: grow(getattr(self, f.name), rows) for f in fields(self)})
+
+    def clear(self, row: int) -> None:
+        """Empty one row."""
+        for f in fields(self):
+            getattr(self, f.name)[row] = -1 if f.name in ("y", "order", "yL") else 0
+
+
+def grow(array: Tensor | np.ndarray, rows: int) -> Tensor | np.ndarray:
+    """A copy of `array` with `rows` rows, the new ones zero."""
+    if isinstance(array, np.ndarray):
+        return np.concatenate([array, np.zeros((rows - len(array), *array.shape[1:]), array.dtype)])
+    return torch.cat([array, array.new_zeros((rows - len(array), *array.shape[1:]))])

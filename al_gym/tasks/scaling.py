@@ -1,0 +1,61 @@
+"""Scaling of features, always fitted on the pool (CONTRACT, campaign rules)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from al_gym.errors import ParameterError
+
+SCALINGS = ("auto", "standardize", "center", "none")
+
+
+def resolve_scaling(scaling: str, modality: str) -> str:
+    """The scaling that `auto` stands for: `standardize` for tables, `center` for everything else.
+
+    Raises:
+        ParameterError: unknown scaling.
+    """
+    if scaling not in SCALINGS:
+        raise ParameterError(f"scaling {scaling!r} is not one of {', '.join(SCALINGS)}.")
+    if scaling != "auto":
+        return scaling
+    return "standardize" if modality == "tabular" else "center"
+
+
+class Scaler:
+    """An affine map of each feature, fitted on pool rows.
+
+    Args:
+        pool: (items, features) of any real dtype.
+        scaling: `standardize` (per feature, ddof 0; a constant feature becomes 0), `center` (subtract each
+            feature's mean, divide by one number so that the mean square of all entries is 1) or `none`.
+    """
+
+    def __init__(self, pool: NDArray[Any], scaling: str) -> None:
+        features = pool.shape[1]
+        self.shift = np.zeros(features)
+        self.factor = np.ones(features)
+        if scaling == "none":
+            return
+        values = pool.astype(np.float64)
+        self.shift = values.mean(axis=0)
+        values -= self.shift
+        if scaling == "standardize":
+            deviation = np.sqrt(np.einsum("ij,ij->j", values, values) / len(values))
+            constant = (pool == pool[0]).all(axis=0) | (deviation == 0)
+            self.factor = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
+        elif scaling == "center":
+            mean_square = float(np.einsum("ij,ij->", values, values)) / values.size
+            self.factor[:] = 1.0 / np.sqrt(mean_square) if mean_square > 0 else 0.0
+        else:
+            raise ParameterError(f"scaling {scaling!r} must be resolved first; see resolve_scaling.")
+
+    def __call__(self, X: NDArray[Any]) -> NDArray[np.float32]:
+        """Scaled copy of `X`, (items, features) float32."""
+        values = X.astype(np.float64)
+        values -= self.shift
+        values *= self.factor
+        return values.astype(np.float32)
