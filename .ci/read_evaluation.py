@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-COLUMNS = "dataset,seed,policy,round,n_labelled,test_accuracy,test_balanced_accuracy,strategy,batch".split(",")
+COLUMNS = "dataset seed policy round n_labelled test_accuracy test_balanced_accuracy strategy batch"
 
 folder = Path(sys.argv[1])
 results = pd.read_csv(folder / "results.csv")
 summary = json.loads((folder / "summary.json").read_text())
-if list(results.columns) != COLUMNS:
+if " ".join(results.columns) != COLUMNS:
     raise SystemExit(f"results.csv has the columns {list(results.columns)}")
 if set(results["dataset"]) != {"iris", "wine"} or results["seed"].nunique() != 2:
     raise SystemExit("results.csv lacks a dataset or a seed")
