@@ -1,0 +1,374 @@
+"""The one active-learning loop, batched over tasks: seed, query, reveal, refit (promise P1).
+
+Environments, evaluation and labelling sessions all drive this class. What may be known is in
+`PoolArrays`, reachable through `views`; hidden labels and the holdout stay in here (promise P2).
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from al_gym.errors import AlGymError, LearnerError, ParameterError, StrategyError
+from al_gym.learners import Learner, make_learner
+from al_gym.pool import Geometry, PoolArrays, PoolView, Shape
+from al_gym.pool.arrays import grow
+from al_gym.strategies import Strategy
+from al_gym.tasks.task import Task
+
+_LOG_LOSS_FLOOR = 1e-3
+_PREQUENTIAL_RATE = 0.3
+
+Ints = NDArray[np.int64]
+
+
+@dataclass
+class _Hidden:
+    """What a campaign must not show: the oracle's answers and the holdout. Shapes as in `PoolArrays`."""
+
+    y: Tensor
+    X: Tensor
+    labels: Tensor
+    count: Tensor
+
+    @classmethod
+    def allocate(cls, shape: Shape, rows: int, device: torch.device) -> _Hidden:
+        return cls(
+            torch.full((rows, shape.items), -1, device=device),
+            torch.zeros(rows, shape.holdout, shape.features, device=device),
+            torch.full((rows, shape.holdout), -1, device=device),
+            torch.zeros(rows, dtype=torch.int64, device=device),
+        )
+
+    def grown(self, rows: int) -> _Hidden:
+        return _Hidden(*(grow(a, rows) for a in (self.y, self.X, self.labels, self.count)))
+
+
+@dataclass(frozen=True)
+class _BoundLearner:
+    """The learner with its state, for `PoolView.learner`."""
+
+    learner: Learner
+    state: Any
+
+    def embed(self, arrays: PoolArrays, rows: Tensor, X: Tensor) -> Tensor:
+        return self.learner.embed(self.state, arrays, rows, X)
+
+    def predict_proba(self, arrays: PoolArrays, rows: Tensor, X: Tensor) -> Tensor:
+        return self.learner.predict_proba(self.state, arrays, rows, X)
+
+
+class _Block:
+    """Campaigns of one padded shape, with rows that are reused when a campaign is replaced."""
+
+    def __init__(self, shape: Shape, rows: int, learner: Learner, device: torch.device) -> None:
+        self.shape = shape
+        self.learner = learner
+        self.pool = PoolArrays.allocate(shape, rows, device)
+        self.hidden = _Hidden.allocate(shape, rows, device)
+        self.geometry = Geometry(self.pool)
+        self.state = learner.allocate(shape, rows, device)
+        self.free = list(range(rows))[::-1]
+
+    def acquire(self) -> int:
+        """A cleared row, growing the storage when none is free."""
+        if not self.free:
+            rows = len(self.pool.key)
+            self.pool = self.pool.grown(2 * rows)
+            self.hidden = self.hidden.grown(2 * rows)
+            self.geometry.grow(self.pool)
+            self.state = self.learner.grow(self.state, 2 * rows)
+            self.free = list(range(rows, 2 * rows))[::-1]
+        row = self.free.pop()
+        self.pool.clear(row)
+        self.geometry.clear(row)
+        self.learner.clear(self.state, row)
+        return row
+
+    def load(self, row: int, task: Task, budget: int) -> None:
+        """Put a task's data into a row; nothing is labelled yet."""
+        X, holdout, labels = task.arrays()
+        n, d = X.shape
+        v = len(labels)
+        pool, hidden = self.pool, self.hidden
+        pool.X[row, :n, :d] = torch.from_numpy(X)
+        pool.n_items[row], pool.n_features[row], pool.n_classes[row] = n, d, task.dataset.n_classes
+        pool.budget[row] = budget
+        pool.key[row] = np.uint64(task.key)
+        hidden.y[row] = -1
+        hidden.y[row, :n] = torch.from_numpy(task.oracle_labels)
+        hidden.X[row] = 0
+        hidden.X[row, :v, :d] = torch.from_numpy(holdout)
+        hidden.labels[row] = -1
+        hidden.labels[row, :v] = torch.from_numpy(labels)
+        hidden.count[row] = v
+
+    def reveal(self, rows: Tensor, queries: Tensor) -> None:
+        """The oracle answers `queries` (tasks, width) int64, -1 for none; counts move on."""
+        pool = self.pool
+        batch = (queries >= 0).sum(dim=1)
+        task, slot = torch.nonzero(queries >= 0, as_tuple=True)
+        row, item = rows[task], queries[task, slot]
+        place = pool.count[row] + slot
+        answer = self.hidden.y[row, item]
+        pool.labelled[row, item] = True
+        pool.y[row, item] = answer
+        pool.order[row, place] = item
+        pool.XL[row, place] = pool.X[row, item]
+        pool.yL[row, place] = answer
+        pool.seen[row, answer] = True
+        pool.count[rows] += batch
+        pool.last_batch[rows] = batch
+
+    def record_prequential(self, rows: Tensor, queries: Tensor) -> None:
+        """How well the current model foresaw the batch whose labels were just revealed."""
+        pool = self.pool
+        asked = queries >= 0
+        item = queries.clamp(min=0)
+        answer = pool.y[rows].gather(1, item)
+        p = pool.proba[rows[:, None], answer.clamp(min=0), item].clamp(min=_LOG_LOSS_FLOOR)
+        hit = (pool.predicted[rows].gather(1, item) == answer).to(torch.float32)
+        batch = asked.sum(dim=1).clamp(min=1)
+        now = torch.stack([(hit * asked).sum(1) / batch, (-p.log() * asked).sum(1) / batch], dim=1)
+        before = pool.prequential[rows, 2:]
+        first = (pool.round[rows] == 0)[:, None]
+        mean = torch.where(first, now, before + _PREQUENTIAL_RATE * (now - before))
+        pool.prequential[rows] = torch.cat([now, mean], dim=1)
+
+
+class Campaign:
+    """Many labelling campaigns side by side, one a slot.
+
+    Args:
+        slots: number of campaigns.
+        learner: a learner's name, 'name:parameter=value', or object.
+        device: where the arrays live.
+    """
+
+    def __init__(self, slots: int, *, learner: str | Learner = "softmax", device: str | torch.device = "cpu") -> None:
+        if slots < 1:
+            raise ParameterError(f"a campaign needs at least one slot, got {slots}.")
+        self.learner = make_learner(learner)
+        self.device = torch.device(device)
+        self.tasks: list[Task | None] = [None] * slots
+        self._blocks: dict[Shape, _Block] = {}
+        self._order: list[_Block] = []
+        self._block = np.full(slots, -1, np.int64)
+        self._row = np.full(slots, -1, np.int64)
+
+    # --- loading ---------------------------------------------------------------------------------------
+    def load(self, slots: Ints, tasks: Sequence[Task], budgets: Sequence[int] | Ints) -> None:
+        """Start new campaigns: reveal the seed sets and fit.
+
+        Args:
+            slots: (n,) which campaigns to replace.
+            tasks: one a slot. budgets: labels to buy after the seed set, one a slot, at least 1.
+        """
+        for slot, task, budget in zip(slots.tolist(), tasks, budgets, strict=True):
+            if budget < 1:
+                raise ParameterError(f"budget must be at least 1 label, got {budget}.")
+            self._place(slot, task, int(budget))
+        width = max(len(task.seed_set) for task in tasks)
+        seeds = np.full((len(slots), width), -1, np.int64)
+        for i, task in enumerate(tasks):
+            seeds[i, : len(task.seed_set)] = task.seed_set
+        for at, block, rows in self._groups(slots):
+            block.reveal(rows, torch.from_numpy(seeds[at]).to(self.device))
+            block.pool.initial[rows] = block.pool.count[rows]
+            block.pool.last_batch[rows] = 0
+            block.pool.prequential[rows] = torch.tensor([0.5, 0.0, 0.5, 0.0], device=self.device)
+            self._refit(slots[at], block, rows)
+            block.pool.previous[rows] = block.pool.predicted[rows]
+
+    def _place(self, slot: int, task: Task, budget: int) -> None:
+        if self._block[slot] >= 0:
+            self._order[self._block[slot]].free.append(int(self._row[slot]))
+            self._block[slot] = -1
+        n, d = len(task.pool), task.dataset.n_features
+        shape = Shape.of(n, d, task.dataset.n_classes, len(task.seed_set) + budget, len(task.holdout))
+        block = self._blocks.get(shape)
+        if block is None:
+            block = _Block(shape, min(len(self.tasks), 8), self.learner, self.device)
+            self._blocks[shape] = block
+            self._order.append(block)
+        self._block[slot] = self._order.index(block)
+        self._row[slot] = block.acquire()
+        block.load(int(self._row[slot]), task, budget)
+        self.tasks[slot] = task
+
+    def _groups(self, slots: Ints) -> Iterator[tuple[Ints, _Block, Tensor]]:
+        """Positions within `slots`, block, and rows, for each block that holds some of them."""
+        blocks = self._block[slots]
+        for index in np.unique(blocks):
+            at = np.nonzero(blocks == index)[0]
+            yield at, self._order[index], torch.from_numpy(self._row[slots[at]]).to(self.device)
+
+    def _refit(self, slots: Ints, block: _Block, rows: Tensor) -> None:
+        try:
+            self.learner.fit(block.state, block.pool, rows)
+            self.learner.score_pool(block.state, block.pool, rows)
+        except AlGymError:
+            raise
+        except Exception as error:
+            raise LearnerError(f"{self._where(slots, block, rows)}: {type(error).__name__}: {error}") from error
+        bad = ~torch.isfinite(block.pool.top1[rows].sum(dim=1))
+        if bool(bad.any()):
+            at = int(torch.nonzero(bad)[0])
+            raise LearnerError(f"{self._where(slots[at : at + 1], block, rows[at : at + 1])}: probabilities are not finite.")
+
+    def _where(self, slots: Ints, block: _Block, rows: Tensor) -> str:
+        names = ", ".join(
+            f"task {task.dataset.name!r} (seed {task.seed}), round {int(block.pool.round[row])}"
+            for task, row in ((self.tasks[s], r) for s, r in zip(slots.tolist(), rows.tolist(), strict=True))
+            if task is not None
+        )
+        return f"learner {self.learner.name!r} failed on {names}"
+
+    # --- looking -----------------------------------------------------------------------------------------
+    def views(self, slots: Ints) -> Iterator[tuple[Ints, PoolView]]:
+        """For each padded shape: positions within `slots`, and what may be known of these campaigns."""
+        for at, block, rows in self._groups(slots):
+            yield at, PoolView(block.pool, block.geometry, rows, _BoundLearner(self.learner, block.state))
+
+    def _read(self, slots: Ints, name: str) -> Ints:
+        out = np.zeros(len(slots), np.int64)
+        for at, block, rows in self._groups(slots):
+            out[at] = getattr(block.pool, name)[rows].cpu().numpy()
+        return out
+
+    def n_labelled(self, slots: Ints) -> Ints:
+        """(n,) labels of each campaign, seed set included."""
+        return self._read(slots, "count")
+
+    def remaining(self, slots: Ints) -> Ints:
+        """(n,) labels that can still be bought: what is left of the budget, or of the pool if that is less."""
+        count, initial = self._read(slots, "count"), self._read(slots, "initial")
+        return np.minimum(self._read(slots, "budget") - (count - initial), self._read(slots, "n_items") - count)
+
+    def spent(self, slots: Ints) -> Ints:
+        """(n,) labels bought after the seed set."""
+        return self._read(slots, "count") - self._read(slots, "initial")
+
+    def rounds(self, slots: Ints) -> Ints:
+        """(n,) queries so far."""
+        return self._read(slots, "round")
+
+    def queries(self, slot: int) -> Ints:
+        """Positions in the pool in the order they were labelled, seed set first."""
+        ((_, block, rows),) = self._groups(np.array([slot]))
+        return block.pool.order[rows[0], : int(block.pool.count[rows[0]])].cpu().numpy()
+
+    # --- the round -----------------------------------------------------------------------------------------
+    def select(self, slots: Ints, strategies: Sequence[Strategy], choice: Ints, k: Ints) -> Ints:
+        """Ask strategies for the next batches; nothing changes.
+
+        Args:
+            slots: (n,) campaigns. strategies: the strategies to choose from.
+            choice: (n,) index into `strategies`. k: (n,) batch sizes, from 1 to `remaining`.
+
+        Returns:
+            (n, max(k)) int64 positions in the pools, -1 after each campaign's `k`.
+
+        Raises:
+            StrategyError: a strategy returned a labelled, repeated or missing item.
+        """
+        out = np.full((len(slots), int(k.max())), -1, np.int64)
+        for at, view in self.views(slots):
+            chosen = choice[at]
+            for index in np.unique(chosen):
+                here = np.nonzero(chosen == index)[0]
+                part = view if len(here) == len(at) else view.take(torch.from_numpy(here).to(self.device))
+                strategy = strategies[index]
+                sizes = torch.from_numpy(k[at[here]]).to(self.device)
+                picked = strategy.select(part, sizes, part.stream(strategy.name)).cpu().numpy()
+                out[at[here], : picked.shape[1]] = picked
+        self._check(slots, strategies, choice, k, out)
+        return out
+
+    def _check(self, slots: Ints, strategies: Sequence[Strategy], choice: Ints, k: Ints, queries: Ints) -> None:
+        asked = queries >= 0
+        wrong = asked.sum(axis=1) != k
+        ordered = np.sort(np.where(asked, queries, -1 - np.arange(queries.shape[1])), axis=1)
+        wrong |= (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
+        for at, block, rows in self._groups(slots):
+            items = torch.from_numpy(queries[at].clip(min=0)).to(self.device)
+            outside = items >= block.pool.n_items[rows][:, None]
+            labelled = block.pool.labelled[rows[:, None], items.clamp(max=block.shape.items - 1)]
+            wrong[at] |= ((labelled | outside).cpu().numpy() & asked[at]).any(axis=1)
+        if wrong.any():
+            i = int(np.nonzero(wrong)[0][0])
+            raise StrategyError(
+                f"strategy {strategies[choice[i]].name!r} returned {queries[i].tolist()} in slot {int(slots[i])}; "
+                f"it must return {int(k[i])} distinct unlabelled items."
+            )
+
+    def reveal(self, slots: Ints, queries: Ints) -> None:
+        """Reveal the labels of `queries` (n, width) int64, -1 for none, refit, and score the pools."""
+        for at, block, rows in self._groups(slots):
+            asked = torch.from_numpy(queries[at]).to(self.device)
+            block.reveal(rows, asked)
+            block.record_prequential(rows, asked)
+            block.pool.previous[rows] = block.pool.predicted[rows]
+            block.pool.round[rows] += 1
+            self._refit(slots[at], block, rows)
+
+    # --- measuring -----------------------------------------------------------------------------------------
+    def accuracy(self, slots: Ints, *, balanced: bool = False) -> NDArray[np.float64]:
+        """(n,) accuracy on each campaign's holdout; balanced: mean recall over the classes in the holdout."""
+        out = np.zeros(len(slots))
+        for at, block, rows in self._groups(slots):
+            hidden = block.hidden
+            labels, count = hidden.labels[rows], hidden.count[rows]
+            hit = (self.learner.predict(block.state, block.pool, rows, hidden.X[rows]) == labels) & (labels >= 0)
+            if not balanced:
+                out[at] = (hit.sum(dim=1).double() / count).cpu().numpy()
+                continue
+            size = torch.zeros(len(rows), block.shape.classes, dtype=torch.float64, device=self.device)
+            right = torch.zeros_like(size)
+            inside = (labels >= 0).double()
+            size.scatter_add_(1, labels.clamp(min=0), inside)
+            right.scatter_add_(1, labels.clamp(min=0), hit.double())
+            out[at] = ((right / size.clamp(min=1)).sum(dim=1) / (size > 0).sum(dim=1)).cpu().numpy()
+        return out
+
+    def trial_accuracy(self, slots: Ints, queries: Ints) -> NDArray[np.float64]:
+        """(n,) holdout accuracy if `queries` were labelled next. For privileged policies alone; nothing changes."""
+        groups = list(self._groups(slots))
+        saved = [({name: getattr(b.pool, name)[rows] for name in _CHANGING}, _copy_rows(b.state, rows)) for _, b, rows in groups]
+        self.reveal(slots, queries)
+        result = self.accuracy(slots)
+        for (_, block, rows), (arrays, state) in zip(groups, saved, strict=True):
+            for name, values in arrays.items():
+                getattr(block.pool, name)[rows] = values
+            _put_rows(block.state, rows, state)
+        return result
+
+
+_CHANGING = (
+    "labelled", "y", "order", "XL", "yL", "count", "seen", "proba", "top1", "top2", "entropy", "predicted", "previous",
+    "round", "last_batch", "prequential",
+)  # fmt: skip
+
+
+def _copy_rows(state: dict[str, Any], rows: Tensor) -> dict[str, Any]:
+    """A copy of some rows of a learner's state; lists of objects are deep-copied."""
+    return {
+        key: copy.deepcopy([value[r] for r in rows.tolist()]) if isinstance(value, list) else value[rows]
+        for key, value in state.items()
+    }
+
+
+def _put_rows(state: dict[str, Any], rows: Tensor, saved: dict[str, Any]) -> None:
+    for key, values in saved.items():
+        if isinstance(values, list):
+            for row, value in zip(rows.tolist(), values, strict=True):
+                state[key][row] = value
+        else:
+            state[key][rows] = values
