@@ -194,7 +194,7 @@ def markdown(docstring: str, level: int) -> str:
             heading = re.match(r"^(#+) ", line)
             result.append("#" * max(0, level - len(heading[1])) + line if heading else line)
             index += 1
-    return fence("\n".join(result)).strip()
+    return re.sub(r"\n{3,}", "\n\n", fence("\n".join(result))).strip()
 
 
 def entries(body: str) -> str:
@@ -288,5 +288,8 @@ def mathml(match: re.Match[str]) -> str:
     """One formula as MathML."""
     from latex2mathml.converter import convert
 
-    inline, block = match["inline"], match["block"]
-    return convert(unescape(inline or block), display="inline" if inline else "block")
+    formula = unescape(match["inline"] or match["block"])
+    result = convert(formula.replace(r"\arg", r"\operatorname{arg}"), display="inline" if match["inline"] else "block")
+    if "\\" in result:
+        raise ValueError(f"The formula {formula!r} has a command that latex2mathml does not know.")
+    return result
