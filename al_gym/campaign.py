@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from al_gym.errors import AlGymError, LearnerError, ParameterError, StrategyError
+from al_gym.errors import AlGymError, LearnerError, ParameterError, StrategyError, TaskError
 from al_gym.learners import Learner, make_learner
 from al_gym.pool import Geometry, PoolArrays, PoolView, Shape
 from al_gym.pool.arrays import grow
@@ -89,8 +89,18 @@ class _Block:
         row = self.free.pop()
         self.pool.clear(row)
         self.geometry.clear(row)
-        self.learner.clear(self.state, row)
         return row
+
+    def unlabel(self, rows: Tensor) -> None:
+        """Forget every label and what was learned from it."""
+        pool = self.pool
+        for name in ("labelled", "XL", "count", "seen", "round", "last_batch", "prequential"):
+            getattr(pool, name)[rows] = 0
+        for name in ("y", "order", "yL"):
+            getattr(pool, name)[rows] = -1
+        for row in rows.tolist():
+            self.learner.clear(self.state, row)
+        self.geometry.unlabel(rows)
 
     def load(self, row: int, task: Task, budget: int) -> None:
         """Put a task's data into a row; nothing is labelled yet."""
@@ -174,18 +184,31 @@ class Campaign:
         for slot, task, budget in zip(slots.tolist(), tasks, budgets, strict=True):
             if budget < 1:
                 raise ParameterError(f"budget must be at least 1 label, got {budget}.")
+            if len(task.seed_set) >= len(task.pool):
+                raise TaskError(f"{task.dataset.name}: the seed set takes the whole pool of {len(task.pool)}; use more items.")
             self._place(slot, task, int(budget))
-        width = max(len(task.seed_set) for task in tasks)
-        seeds = np.full((len(slots), width), -1, np.int64)
+        self.restart(slots)
+
+    def restart(self, slots: Ints) -> None:
+        """Go back to the seed set of the tasks already loaded, and fit."""
+        tasks = [self._task(slot) for slot in slots.tolist()]
+        seeds = np.full((len(slots), max(len(task.seed_set) for task in tasks)), -1, np.int64)
         for i, task in enumerate(tasks):
             seeds[i, : len(task.seed_set)] = task.seed_set
         for at, block, rows in self._groups(slots):
+            block.unlabel(rows)
             block.reveal(rows, torch.from_numpy(seeds[at]).to(self.device))
             block.pool.initial[rows] = block.pool.count[rows]
             block.pool.last_batch[rows] = 0
             block.pool.prequential[rows] = torch.tensor([0.5, 0.0, 0.5, 0.0], device=self.device)
             self._refit(slots[at], block, rows)
             block.pool.previous[rows] = block.pool.predicted[rows]
+
+    def _task(self, slot: int) -> Task:
+        task = self.tasks[slot]
+        if task is None:
+            raise ParameterError(f"slot {slot} holds no task; load one first.")
+        return task
 
     def _place(self, slot: int, task: Task, budget: int) -> None:
         if self._block[slot] >= 0:
@@ -225,9 +248,8 @@ class Campaign:
 
     def _where(self, slots: Ints, block: _Block, rows: Tensor) -> str:
         names = ", ".join(
-            f"task {task.dataset.name!r} (seed {task.seed}), round {int(block.pool.round[row])}"
-            for task, row in ((self.tasks[s], r) for s, r in zip(slots.tolist(), rows.tolist(), strict=True))
-            if task is not None
+            f"task {self._task(slot).dataset.name!r} (seed {self._task(slot).seed}), round {int(block.pool.round[row])}"
+            for slot, row in zip(slots.tolist(), rows.tolist(), strict=True)
         )
         return f"learner {self.learner.name!r} failed on {names}"
 

@@ -47,8 +47,19 @@ class Geometry:
         """Forget one row; its storage now holds another task."""
         self._has_bandwidth[row] = False
         self._has_kernel[row] = False
-        self._nearest_count[row] = 0
-        self._coverage_count[row] = 0
+        self.unlabel(torch.tensor([row], device=self._bandwidth.device))
+
+    def unlabel(self, rows: Tensor) -> None:
+        """Forget what depends on the labelled items of `rows`; distances and kernels stay."""
+        self._nearest_count[rows] = 0
+        self._coverage_count[rows] = 0
+
+    def __getstate__(self) -> dict[str, object]:
+        """Caches are left out of pickles: they are recomputed to the same bits."""
+        return {"arrays": self.arrays}
+
+    def __setstate__(self, state: dict[str, PoolArrays]) -> None:
+        Geometry.__init__(self, state["arrays"])
 
     def squared_distances(self, rows: Tensor) -> Tensor:
         """(tasks, items, items) float32, zero on the diagonal, inf where either item is padding."""
