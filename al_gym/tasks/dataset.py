@@ -52,18 +52,29 @@ class Dataset:
             self._validate()
 
     def _validate(self) -> None:
-        if self.X.ndim != 2 or self.y.ndim != 1:
-            raise DatasetError(f"{self.name}: X must be (items, features) and y (items,), got {self.X.shape} and {self.y.shape}.")
-        if len(self.X) != len(self.y):
-            raise DatasetError(f"{self.name}: X has {len(self.X)} items but y has {len(self.y)} labels.")
-        if self.X.shape[1] == 0:
-            raise DatasetError(f"{self.name}: no feature column.")
-        if len(self.y) and (self.y.min() < 0 or self.y.max() >= self.n_classes):
-            raise DatasetError(f"{self.name}: labels must lie in 0..{self.n_classes - 1}, got {self.y.min()}..{self.y.max()}.")
-        if len(np.unique(self.y)) < 2:
-            raise DatasetError(f"{self.name}: one class only; a classifier needs two.")
-        if self.X.dtype.kind == "f" and not all(np.isfinite(part).all() for part in np.array_split(self.X, max(1, len(self.X) // 65536))):
-            raise DatasetError(f"{self.name}: non-finite values in X; fill or drop them.")
+        X, y, name = self.X, self.y, self.name
+        if X.ndim != 2 or y.ndim != 1:
+            raise DatasetError(f"{name}: X must be (items, features) and y (items,), got {X.shape} and {y.shape}.")
+        if len(X) != len(y):
+            raise DatasetError(f"{name}: X has {len(X)} items but y has {len(y)} labels.")
+        if X.shape[1] == 0:
+            raise DatasetError(f"{name}: no feature column.")
+        if len(y) and (y.min() < 0 or y.max() >= self.n_classes):
+            raise DatasetError(f"{name}: labels must lie in 0..{self.n_classes - 1}, got {y.min()}..{y.max()}.")
+        if len(np.unique(y)) < 2:
+            raise DatasetError(f"{name}: one class only; a classifier needs two.")
+        if X.dtype.kind == "f":
+            self._check_finite()
+
+    def _check_finite(self) -> None:
+        largest = np.finfo(np.float32).max
+        for start in range(0, len(self.X), 65536):
+            part = self.X[start : start + 65536]
+            low, high = part.min(), part.max()  # NaN if any value is NaN
+            if not (np.isfinite(low) and np.isfinite(high)):
+                raise DatasetError(f"{self.name}: non-finite values in X; fill or drop them.")
+            if part.dtype == np.float64 and max(abs(low), abs(high)) > largest:
+                raise DatasetError(f"{self.name}: values in X pass float32 ({largest:.3g}); rescale that column.")
 
     @property
     def n_items(self) -> int:
@@ -89,8 +100,14 @@ class Dataset:
         return digest.digest()
 
     @classmethod
-    def from_arrays(cls, name: str, X: Any, y: Any, *, modality: str = "tabular", family: str = "", source: str = "") -> Dataset:
-        """Build from any labels: integers or strings are mapped to 0..classes-1 in sorted order."""
+    def from_arrays(
+        cls, name: str, X: Any, y: Any, *, modality: str = "tabular", family: str = "", source: str = ""
+    ) -> Dataset:
+        """Build from any labels: integers or strings are mapped to 0..classes-1 in sorted order.
+
+        Raises:
+            DatasetError: X is not numeric, or as for the class.
+        """
         labels = np.asarray(y)
         if labels.ndim != 1:
             raise DatasetError(f"{name}: y must be (items,), got shape {labels.shape}.")
