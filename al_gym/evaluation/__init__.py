@@ -1,0 +1,1 @@
+"""Evaluation on held-out datasets: rows, statistics, summary, tables and replay."""
