@@ -31,12 +31,13 @@ Ints = NDArray[np.int64]
 
 @dataclass
 class _Hidden:
-    """What a campaign must not show: the oracle's answers and the holdout. Shapes as in `PoolArrays`."""
+    """What a campaign must not show: the oracle's answers `y`, and the holdout with its class sizes."""
 
     y: Tensor
     X: Tensor
     labels: Tensor
     count: Tensor
+    size: Tensor
 
     @classmethod
     def allocate(cls, shape: Shape, rows: int, device: torch.device) -> _Hidden:
@@ -45,10 +46,11 @@ class _Hidden:
             torch.zeros(rows, shape.holdout, shape.features, device=device),
             torch.full((rows, shape.holdout), -1, device=device),
             torch.zeros(rows, dtype=torch.int64, device=device),
+            torch.zeros(rows, shape.classes, dtype=torch.int64, device=device),
         )
 
     def grown(self, rows: int) -> _Hidden:
-        return _Hidden(*(grow(a, rows) for a in (self.y, self.X, self.labels, self.count)))
+        return _Hidden(*(grow(a, rows) for a in (self.y, self.X, self.labels, self.count, self.size)))
 
 
 @dataclass(frozen=True)
@@ -119,6 +121,7 @@ class _Block:
         hidden.labels[row] = -1
         hidden.labels[row, :v] = torch.from_numpy(labels)
         hidden.count[row] = v
+        hidden.size[row] = torch.from_numpy(np.bincount(labels, minlength=self.shape.classes))
 
     def reveal(self, rows: Tensor, queries: Tensor) -> None:
         """The oracle answers `queries` (tasks, width) int64, -1 for none; counts move on."""
@@ -347,17 +350,13 @@ class Campaign:
         out = np.zeros(len(slots))
         for at, block, rows in self._groups(slots):
             hidden = block.hidden
-            labels, count = hidden.labels[rows], hidden.count[rows]
-            hit = (self.learner.predict(block.state, block.pool, rows, hidden.X[rows]) == labels) & (labels >= 0)
-            if not balanced:
-                out[at] = (hit.sum(dim=1).double() / count).cpu().numpy()
-                continue
-            size = torch.zeros(len(rows), block.shape.classes, dtype=torch.float64, device=self.device)
-            right = torch.zeros_like(size)
-            inside = (labels >= 0).double()
-            size.scatter_add_(1, labels.clamp(min=0), inside)
-            right.scatter_add_(1, labels.clamp(min=0), hit.double())
-            out[at] = ((right / size.clamp(min=1)).sum(dim=1) / (size > 0).sum(dim=1)).cpu().numpy()
+            hits = self.learner.class_hits(block.state, block.pool, rows, hidden.X, hidden.labels, hidden.count)
+            if balanced:
+                size = hidden.size[rows]
+                score = (hits / size.clamp(min=1)).sum(dim=1, dtype=torch.float64) / (size > 0).sum(dim=1)
+            else:
+                score = hits.sum(dim=1).double() / hidden.count[rows]
+            out[at] = score.cpu().numpy()
         return out
 
     def trial_accuracy(self, slots: Ints, queries: Ints) -> NDArray[np.float64]:

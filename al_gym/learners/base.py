@@ -62,9 +62,21 @@ class Learner(ABC):
             summing to one over the classes seen.
         """
 
-    def predict(self, state: Any, arrays: PoolArrays, rows: Tensor, X: Tensor) -> Tensor:
-        """(tasks, n) int64, the most probable class; override where that is cheaper than probabilities."""
-        return self.predict_proba(state, arrays, rows, X).argmax(dim=1)
+    def class_hits(self, state: Any, arrays: PoolArrays, rows: Tensor, X: Tensor, y: Tensor, count: Tensor) -> Tensor:
+        """How many items of each class are predicted as that class; override where no probabilities are needed.
+
+        Args:
+            state: from `allocate`. arrays: the block's public storage. rows: (tasks,) int64.
+            X: (rows of the block, n, features) float32. y: (rows of the block, n) int64, -1 on padding.
+            count: (rows of the block,) int64, true number of items.
+
+        Returns:
+            (tasks, classes) int64.
+        """
+        labels = y[rows]
+        hit = self.predict_proba(state, arrays, rows, X[rows]).argmax(dim=1) == labels
+        hits = torch.zeros(len(rows), arrays.seen.shape[1], dtype=torch.int64, device=X.device)
+        return hits.scatter_add_(1, labels.clamp(min=0), hit.to(torch.int64))
 
     def score_pool(self, state: Any, arrays: PoolArrays, rows: Tensor) -> None:
         """Write `proba`, `top1`, `top2`, `entropy` and `predicted` of the pool of each row."""

@@ -1,0 +1,1 @@
+"""Gymnasium environments: one episode is one labelling campaign."""

@@ -1,0 +1,24 @@
+"""Fused numba twins of the hottest torch code, used on the CPU when numba can be imported.
+
+Each module here has the functions, arguments and results of its torch twin. Set AL_GYM_NO_NUMBA=1 to do without.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import os
+from functools import lru_cache
+from types import ModuleType
+
+
+@lru_cache(maxsize=1)
+def available() -> bool:
+    """Whether numba is installed and not switched off by AL_GYM_NO_NUMBA=1."""
+    return os.environ.get("AL_GYM_NO_NUMBA", "") != "1" and importlib.util.find_spec("numba") is not None
+
+
+@lru_cache(maxsize=None)
+def load(name: str) -> ModuleType:
+    """The kernel module `al_gym.kernels.<name>`."""
+    return importlib.import_module(f"al_gym.kernels.{name}")
