@@ -186,7 +186,7 @@ def markdown(docstring: str, level: int) -> str:
                 "",
                 f"{'#' * level} {match[1]}",
                 "",
-                entries(body) if match[1] in ENTRY_SECTIONS else fence(body),
+                entries(body) if match[1] in ENTRY_SECTIONS else body,
                 "",
             ]
             index = end
@@ -213,18 +213,19 @@ def entries(body: str) -> str:
 
 
 def fence(text: str) -> str:
-    """Put doctest blocks into code fences."""
+    """Put doctest blocks into code fences; a block that already stands in one stays as it is."""
     result: list[str] = []
-    inside = False
+    fenced = doctest = False
     for line in text.split("\n"):
-        if line.lstrip().startswith(">>> ") and not inside:
+        fenced ^= line.startswith("```")
+        if not fenced and not doctest and line.startswith(">>> "):
             result.append("```pycon")
-            inside = True
-        elif inside and not line.strip():
+            doctest = True
+        elif doctest and not line.strip():
             result.append("```")
-            inside = False
-        result.append(line.strip() if inside and line.lstrip().startswith((">>> ", "... ")) else line)
-    return "\n".join([*result, "```"] if inside else result)
+            doctest = False
+        result.append(line)
+    return "\n".join([*result, "```"] if doctest else result)
 
 
 def call(head: str, creator: Callable[..., Any]) -> str:
