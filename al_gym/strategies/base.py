@@ -65,7 +65,10 @@ def top_k(score: Tensor, candidates: Tensor, k: Tensor, stream: Stream) -> Tenso
     """The `k` candidates of the highest score, exact ties broken by `stream`.
 
     Args:
-        score: (tasks, items) float32. candidates: (tasks, items) bool. k: (tasks,) int64.
+        score: (tasks, items) float32.
+        candidates: (tasks, items) bool.
+        k: (tasks,) int64.
+        stream: breaks exact ties.
 
     Returns:
         (tasks, max(k)) int64, -1 after the first `k`.
@@ -82,11 +85,19 @@ def mask_after(picked: Tensor, k: Tensor) -> Tensor:
     return picked.masked_fill(torch.arange(picked.shape[1], device=k.device)[None, :] >= k[:, None], -1)
 
 
+def as_mask(positions: Tensor, items: int) -> Tensor:
+    """(tasks, items) bool: true at `positions` (tasks, n) int64; -1 marks none."""
+    mask = torch.zeros(len(positions), items + 1, dtype=torch.bool, device=positions.device)
+    return mask.scatter_(1, positions.masked_fill(positions < 0, items), True)[:, :items]
+
+
 def argmax_with_ties(score: Tensor, allowed: Tensor, noise: Tensor) -> Tensor:
     """(tasks,) int64: the allowed item of the highest score, equal scores by the highest noise.
 
     Args:
-        score: (tasks, items). allowed: (tasks, items) bool, at least one a task. noise: (tasks, items) in [0, 1).
+        score: (tasks, items).
+        allowed: (tasks, items) bool, at least one a task.
+        noise: (tasks, items) in [0, 1).
     """
     masked = score.masked_fill(~allowed, -torch.inf)
     best = masked.max(dim=1, keepdim=True).values

@@ -1,0 +1,38 @@
+"""K-center greedy, shared by several strategies."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from al_gym.pool.view import PoolView
+from al_gym.strategies.base import argmax_with_ties, mask_after, tie_noise
+from al_gym.streams import Stream
+
+
+def k_center_greedy(view: PoolView, allowed: Tensor, k: Tensor, stream: Stream, first: Tensor | None = None) -> Tensor:
+    """Repeatedly the allowed item farthest from everything labelled or picked.
+
+    Args:
+        view: the campaigns.
+        allowed: (tasks, items) bool, at least `k` a task.
+        k: (tasks,) int64, batch sizes.
+        stream: breaks ties.
+        first: (tasks,) int64, the first pick; by distance if None.
+
+    Returns:
+        (tasks, max(k)) int64, -1 after the first `k`.
+    """
+    nearest = view.squared_distance_to_labelled()
+    allowed = allowed.clone()
+    noise = tie_noise(stream, allowed.shape[1], allowed.device)
+    task = torch.arange(len(view), device=allowed.device)
+    item = argmax_with_ties(nearest, allowed, noise) if first is None else first
+    picked = [item]
+    for _ in range(1, int(k.max())):
+        allowed[task, item] = False
+        distance = (view.X - view.X[task, item][:, None, :]).square().sum(-1)
+        nearest = torch.minimum(nearest, distance)
+        item = argmax_with_ties(nearest, allowed, noise)
+        picked.append(item)
+    return mask_after(torch.stack(picked, 1), k)
