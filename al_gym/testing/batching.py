@@ -52,7 +52,8 @@ def _as_int8(mask: Any) -> Any:
 
 def batch_rows(space: Space[Any], rows: list[Any]) -> Any:
     """A batch of a space made of single samples."""
-    return deepcopy(concatenate(space, rows, create_empty_array(space, n=len(rows), fn=np.zeros)))
+    out: Any = create_empty_array(space, n=len(rows), fn=np.zeros)
+    return deepcopy(concatenate(space, rows, out))
 
 
 class SoloBatch(VectorEnv[Any, Any, Any]):

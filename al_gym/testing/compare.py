@@ -138,8 +138,8 @@ def _entry_difference(
         return info_difference(values, got, num_envs, atol, name)
     if layout(values) != layout(got):
         return InfoDifference("info_dtypes", None, f"{name}: expected {layout(values)}, got {layout(got)}")
-    for row in np.flatnonzero(mask):
-        message = difference(values[row], got[row], atol, f"{name}[{row}]")
+    for present in np.flatnonzero(mask):
+        message = difference(values[present], got[present], atol, f"{name}[{present}]")
         if message is not None:
-            return InfoDifference("info_values", int(row), message)
+            return InfoDifference("info_values", int(present), message)
     return None

@@ -76,8 +76,8 @@ class Lockstep:
     def step(self) -> Any:
         """Step both with the same random actions, compare, and return the native answer."""
         actions = self._sampler.sample()
-        expected = self.reference.step(deepcopy(actions))
-        actual = self.native.step(actions)
+        expected: Any = self.reference.step(deepcopy(actions))
+        actual: Any = self.native.step(actions)
         self.step_count += 1
         next_step = self.mode is AutoresetMode.NEXT_STEP
         names = ["next_step_autoreset" if next_step and ended else "" for ended in self.ended]
