@@ -45,9 +45,11 @@ class BudgetEnv(CampaignEnv):
     """
 
     kind = BudgetActions
+    defaults = {"strategies": ("margin",)}  # noqa: RUF012
 
 
 class BudgetVectorEnv(CampaignVectorEnv):
     """Many `al_gym/Budget-v0` campaigns at once."""
 
     kind = BudgetActions
+    defaults = {"strategies": ("margin",)}  # noqa: RUF012

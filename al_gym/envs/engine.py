@@ -15,6 +15,7 @@ from al_gym.envs.observations import DEFAULT_FEATURES, Observer, Setting
 from al_gym.envs.rewards import REWARDS, Reference, Transition
 from al_gym.errors import ParameterError
 from al_gym.learners import Learner
+from al_gym.registry import call_with
 from al_gym.strategies import Strategy, make_strategy
 from al_gym.tasks import Dataset, load_tasks
 from al_gym.tasks.task import Initial, Task, make_task
@@ -88,6 +89,11 @@ class Settings:
         if not np.isfinite(self.round_cost):
             raise ParameterError(f"round_cost must be finite, got {self.round_cost}.")
         REWARDS.get(self.reward)
+
+
+def make_settings(arguments: Mapping[str, Any]) -> Settings:
+    """Settings from keyword arguments; a name that does not exist is an UnknownNameError with the closest ones."""
+    return call_with(Settings, "environment", "environments", arguments)
 
 
 class Engine:

@@ -11,7 +11,7 @@ from gymnasium.error import ResetNeeded
 from numpy.typing import NDArray
 
 from al_gym.envs.actions import Actions
-from al_gym.envs.engine import Engine, Settings
+from al_gym.envs.engine import Engine, make_settings
 from al_gym.envs.rendering import render_ansi, render_rgb
 from al_gym.errors import ParameterError
 
@@ -29,12 +29,13 @@ class CampaignEnv(gym.Env[NDArray[np.float32], Any]):
 
     metadata: dict[str, Any] = {"render_modes": list(RENDER_MODES), "render_fps": 4}  # noqa: RUF012 (Gymnasium's)
     kind: ClassVar[type[Actions]]
+    defaults: ClassVar[dict[str, Any]] = {}
 
     def __init__(self, *, render_mode: str | None = None, **settings: Any) -> None:
         if render_mode is not None and render_mode not in RENDER_MODES:
             raise ParameterError(f"render_mode {render_mode!r} is not one of {', '.join(RENDER_MODES)} or None.")
         self.render_mode = render_mode
-        self.engine = Engine(1, Settings(**settings), self.kind)
+        self.engine = Engine(1, make_settings(self.defaults | settings), self.kind)
         self.action_space = self.engine.actions.space()
         self.observation_space = observation_space(self.engine)
         self._running = False

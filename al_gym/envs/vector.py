@@ -12,7 +12,7 @@ from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 
 from al_gym.envs.actions import Actions
-from al_gym.envs.engine import Engine, Settings
+from al_gym.envs.engine import Engine, make_settings
 from al_gym.envs.rendering import render_ansi, render_rgb
 from al_gym.envs.single import RENDER_MODES, observation_space
 from al_gym.errors import ParameterError
@@ -32,6 +32,7 @@ class CampaignVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     """
 
     kind: ClassVar[type[Actions]]
+    defaults: ClassVar[dict[str, Any]] = {}
 
     def __init__(
         self,
@@ -49,7 +50,7 @@ class CampaignVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         self.render_mode = render_mode
         self.autoreset_mode = _mode(autoreset_mode)
         self.metadata = {"render_modes": list(RENDER_MODES), "render_fps": 4, "autoreset_mode": self.autoreset_mode}
-        self.engine = Engine(num_envs, Settings(**settings), self.kind)
+        self.engine = Engine(num_envs, make_settings(self.defaults | settings), self.kind)
         self.single_action_space = self.engine.actions.space()
         self.single_observation_space = observation_space(self.engine)
         self.action_space = batch_space(self.single_action_space, num_envs)
