@@ -23,6 +23,7 @@ from gymnasium.envs.registration import EnvSpec, load_env_creator
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import al_gym
+from al_gym.envs.engine import Settings
 from al_gym.errors import MissingExtraError
 from al_gym.registry import Registry
 
@@ -84,8 +85,9 @@ def environment_page(spec: EnvSpec, creator: Callable[..., Any]) -> str:
     parts = [
         f"# {spec.id}",
         markdown(inspect.getdoc(creator) or "", level=2),
-        "## Constructor",
-        call(f'gym.make("{spec.id}"', creator),
+        "## Keyword arguments",
+        call(spec, creator),
+        entries(section(inspect.getdoc(Settings) or "", "Attributes")),
         f'The native vector form is `gym.make_vec("{spec.id}", num_envs=64, ...)`.',
     ]
     if fixed:
@@ -197,6 +199,14 @@ def markdown(docstring: str, level: int) -> str:
     return re.sub(r"\n{3,}", "\n\n", fence("\n".join(result))).strip()
 
 
+def section(docstring: str, title: str) -> str:
+    """The body of one section of a Google docstring, dedented."""
+    match = re.search(rf"^{title}:\n((?:[ ].*\n?|\n)+)", docstring, re.MULTILINE)
+    if match is None:
+        raise ValueError(f"The docstring has no section {title!r}: {docstring[:60]!r}")
+    return inspect.cleandoc("\n" + match[1])
+
+
 def entries(body: str) -> str:
     """The entries `name (type): text` of a section as a list, continuation lines joined."""
     items: list[str] = []
@@ -228,11 +238,13 @@ def fence(text: str) -> str:
     return "\n".join([*result, "```"] if doctest else result)
 
 
-def call(head: str, creator: Callable[..., Any]) -> str:
-    """The constructor call with every argument and its default, as a code block."""
-    shown = [p for key, p in inspect.signature(creator).parameters.items() if key != "self"]
-    lines = [f"    {p.name}={p.default!r}," if p.default is not p.empty else f"    {p.name}," for p in shown]
-    return "\n".join(["```text", f"{head},", *lines, ")", "```"])
+def call(spec: EnvSpec, creator: Callable[..., Any]) -> str:
+    """`gym.make` with every keyword argument and its default, as a code block."""
+    own = {key: p.default for key, p in inspect.signature(creator).parameters.items() if p.kind is not p.VAR_KEYWORD}
+    defaults = {**vars(Settings()), **getattr(creator, "defaults", {}), **own, **spec.kwargs}
+    return "\n".join(
+        ["```text", f'gym.make("{spec.id}",', *(f"    {k}={v!r}," for k, v in defaults.items()), ")", "```"]
+    )
 
 
 def table(header: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
