@@ -113,13 +113,13 @@ def check_vector_env(
 
     Raises:
         VectorEnvError: the first difference: check, mode, row and step.
-        ParameterError: `make_single` is missing, or a count is below 1.
+        ParameterError: `make_single` is missing, a count is below 1, or a mode does not exist.
     """
     if num_envs < 1 or episodes < 1:
         raise ParameterError(f"num_envs={num_envs} and episodes={episodes} must be at least 1.")
     make_vector, make_one = _constructors(make, make_single, dict(env_kwargs or {}))
     passed: set[str] = set()
-    for mode in map(AutoresetMode, modes):
+    for mode in _modes(modes):
         session = _Session(make_vector, make_one, mode, num_envs, seed, atol, use_action_mask)
         try:
             session.run(episodes, max_steps, stochastic)
@@ -127,6 +127,15 @@ def check_vector_env(
             session.close()
         passed |= session.passed
     return [name for name in CHECKS if name in passed]
+
+
+def _modes(modes: Iterable[str | AutoresetMode]) -> list[AutoresetMode]:
+    known = {mode.value: mode for mode in AutoresetMode}
+    asked = [modes] if isinstance(modes, str) else list(modes)
+    unknown = [mode for mode in asked if not isinstance(mode, AutoresetMode) and mode not in known]
+    if unknown or not asked:
+        raise ParameterError(f"modes={asked!r} must hold one or more of {', '.join(known)}.")
+    return [mode if isinstance(mode, AutoresetMode) else known[mode] for mode in asked]
 
 
 def _constructors(

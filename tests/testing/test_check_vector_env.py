@@ -158,6 +158,9 @@ def test_bad_arguments():
         check_vector_env(make_with(ToyVectorEnv))
     with pytest.raises(ParameterError, match="num_envs=0"):
         check_vector_env(make_with(ToyVectorEnv), ToyEnv, num_envs=0)
+    for modes in ([], ["Nextstep"]):
+        with pytest.raises(ParameterError, match="NextStep, SameStep, Disabled"):
+            check_vector_env(make_with(ToyVectorEnv), ToyEnv, modes=modes)
     with pytest.raises(ParameterError, match="env_kwargs"):
         check_vector_env(make_with(ToyVectorEnv), ToyEnv, env_kwargs={"length": 3})
 
