@@ -13,6 +13,8 @@ import torch
 
 @lru_cache(maxsize=1)
 def _controller() -> Any:
+    import scipy.linalg  # noqa: F401 (loads SciPy's BLAS, which the compiled kernels call, before libraries are listed)
+
     return threadpoolctl.ThreadpoolController()
 
 
@@ -23,22 +25,17 @@ def one_thread() -> Iterator[None]:
     With more threads, results depend on the batch size in the last bits, and small kernels wait on each other.
     """
     before = torch.get_num_threads()
-    if before == 1 and all(pool["num_threads"] == 1 for pool in _pools()):
-        yield
-        return
-    torch.set_num_threads(1)
+    if before != 1:
+        torch.set_num_threads(1)
     try:
         with _controller().limit(limits=1):
             yield
     finally:
-        torch.set_num_threads(before)
-
-
-def _pools() -> list[dict[str, Any]]:
-    return list(_controller().info())
+        if before != 1:
+            torch.set_num_threads(before)
 
 
 def pin_threads() -> None:
     """Set one torch and one BLAS thread for the rest of the process (workers, training, benchmarks)."""
     torch.set_num_threads(1)
-    threadpoolctl.threadpool_limits(1)
+    _controller().limit(limits=1)
