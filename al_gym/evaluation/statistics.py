@@ -13,7 +13,6 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 from scipy import stats
-from statsmodels.stats.multitest import multipletests
 
 from al_gym.errors import ParameterError
 
@@ -131,11 +130,13 @@ def wilcoxon_p(first: Floats, second: Floats) -> float | None:
 
 def holm(p_values: Sequence[float | None]) -> list[float | None]:
     """Holm's step-down adjustment of one family of p values (Holm 1979); None stays None and does not count."""
-    known = [p for p in p_values if p is not None]
-    if not known:
-        return list(p_values)
-    adjusted = iter(multipletests(known, method="holm")[1].tolist())
-    return [None if p is None else float(next(adjusted)) for p in p_values]
+    known = sorted((p, i) for i, p in enumerate(p_values) if p is not None)
+    adjusted: list[float | None] = [None] * len(p_values)
+    highest = 0.0
+    for step, (p, i) in enumerate(known):
+        highest = max(highest, min(1.0, (len(known) - step) * p))
+        adjusted[i] = highest
+    return adjusted
 
 
 def win_tie_loss(first: Floats, second: Floats, tie: float = TIE) -> tuple[int, int, int]:
