@@ -1,0 +1,31 @@
+"""A schedule made by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from al_gym.errors import ParameterError
+from al_gym.policies.base import Choice, Context, Policy, parse_strategies, register_policy
+
+
+@register_policy("switch")
+class Switch(Policy):
+    """MaxHerding for four rounds, then margin-kcenter: cover the pool first, then look for the boundary.
+
+    Args:
+        rounds: rounds before the switch, at least 0.
+        first: strategy before the switch.
+        then: strategy after it.
+    """
+
+    name = "switch"
+
+    def __init__(self, *, rounds: int = 4, first: str = "maxherding", then: str = "margin-kcenter") -> None:
+        if not isinstance(rounds, int) or rounds < 0:
+            raise ParameterError(f"switch: rounds must be an integer of at least 0, got {rounds!r}.")
+        self.rounds = rounds
+        self.strategies = parse_strategies([first, then])
+
+    def act(self, context: Context) -> Choice:
+        """See `Policy.act`."""
+        return context.choice((context.rounds >= self.rounds).astype(np.int64))
