@@ -198,16 +198,19 @@ def replay(
     path = Path(queries_npz)
     summary, rows = read_json(path.parent / "summary.json"), read_results(path.parent / "results.csv")
     C = _penalty(summary["arguments"])
-    for column, wanted in (("dataset", datasets), ("policy", policies)):
-        unknown = sorted(set(wanted or ()) - set(rows[column]))
-        if unknown:
-            raise ParameterError(f"No {column} {unknown[0]!r} in results.csv.")
-        rows = rows if wanted is None else rows[rows[column].isin(list(wanted))]
+    rows = _only(_only(rows, "dataset", datasets), "policy", policies)
     folder = None if data_folder is None else Path(data_folder)
     with np.load(path, allow_pickle=False) as queries:
         splits = _splits(queries, rows, folder, every)
         parts = Parallel(n_jobs=jobs)(delayed(_replay_split)(s, summary["scaling"][s.dataset], C) for s in splits)
     return _compare(rows, [record for part in parts for record in part])
+
+
+def _only(rows: pd.DataFrame, column: str, wanted: Collection[str] | None) -> pd.DataFrame:
+    unknown = sorted(set(wanted or ()) - set(rows[column]))
+    if unknown:
+        raise ParameterError(f"No {column} {unknown[0]!r} in results.csv.")
+    return rows if wanted is None else rows[rows[column].isin(list(wanted))]
 
 
 def _splits(queries: Mapping[str, Array], rows: pd.DataFrame, folder: Path | None, every: int) -> Iterator[Split]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import platform
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib import metadata
 from typing import Any
 
@@ -19,73 +20,102 @@ from al_gym.evaluation.savings import label_savings, savings_by_policy
 PACKAGES = ("al-gym", "gymnasium", "numpy", "pandas", "scikit-learn", "scipy", "stable-baselines3", "torch")
 
 
+@dataclass(frozen=True)
+class RunFacts:
+    """What a summary repeats of the run itself.
+
+    Attributes:
+        scaling: dataset -> how it was scaled.
+        skipped: file -> why it could not be used.
+        exhausted: datasets whose pool ran out before the budget.
+        arguments: of the evaluation, JSON-able.
+    """
+
+    scaling: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, str] = field(default_factory=dict)
+    exhausted: Sequence[str] = ()
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
 def build_summary(
     rows: pd.DataFrame,
     budget: Budget,
     *,
     fixed: Collection[str],
     privileged: Collection[str] = (),
-    scaling: Mapping[str, str] | None = None,
-    skipped: Mapping[str, str] | None = None,
-    exhausted: Sequence[str] = (),
-    arguments: Mapping[str, Any] | None = None,
+    run: RunFacts | None = None,
     metric: str = "accuracy",
     round_cost: float = 0.0,
-    groups: Mapping[str, Mapping[str, str]] | None = None,
-    savings_reference: str | None = None,
-    over: st.Over | None = None,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Summarise an evaluation.
+    """Summarise an evaluation in the format of summary.json.
 
     Args:
         rows: the rows of results.csv.
         budget: labels bought after the seed set, one number or one a dataset.
         fixed: names of the policies that are fixed strategies.
         privileged: names of the policies that read hidden labels.
-        scaling: dataset -> how it was scaled.
-        skipped: file -> why it could not be used.
-        exhausted: datasets whose pool ran out before the budget.
-        arguments: of the evaluation, JSON-able.
+        run: repeated in the summary.
         metric: the accuracy that is summarised, "accuracy" or "balanced-accuracy".
         round_cost: price of one round; if not 0, `utility` stands beside `aulc`.
-        groups: grouping (say "modality") -> dataset -> group; mean AULC per group is added as `groups`.
-        savings_reference: policy against which label savings are added as `label_savings`.
-        over: what intervals resample; by the number of datasets if None.
         seed: of the bootstrap.
 
     Returns:
-        A JSON-able dictionary in the format of summary.json. Where a number does not exist it is None: intervals with
-        one seed on few datasets, tests on one dataset. `intervals_over` says what the intervals resample.
+        A JSON-able dictionary. `intervals_over` says what the intervals resample. Where a number does not exist it is
+        None: intervals with one seed on few datasets, tests on one dataset.
     """
     campaigns = campaign_table(rows, budget, metric=metric, round_cost=round_cost)
-    aulc = score_array(campaigns, "aulc")
+    aulc, final = score_array(campaigns, "aulc"), score_array(campaigns, "final_accuracy")
     _check_names(aulc.policies, (*fixed, *privileged))
-    over = over or st.interval_kind(len(aulc.datasets))
-    summary: dict[str, Any] = {
-        "policies": _policies(aulc, score_array(campaigns, "final_accuracy"), privileged, over, seed),
+    over = st.interval_kind(len(aulc.datasets))
+    summary = {
+        "policies": _policies(aulc, final, privileged, over, seed),
         "paired": _paired(aulc, over, seed),
         **_fixed(aulc, fixed),
-        "datasets": len(aulc.datasets),
-        "seeds": len(aulc.seeds),
-        "intervals_over": over,
-        "metric": metric,
-        **_ranking(aulc),
-        "budgets": budgets_by_dataset(aulc.datasets, budget),
-        "scaling": dict(scaling or {}),
-        "skipped": dict(skipped or {}),
-        "exhausted": sorted(exhausted),
-        "versions": package_versions(),
-        "arguments": dict(arguments or {}),
+        **_design(aulc, budget, metric, over),
+        **_facts(run or RunFacts()),
     }
     if round_cost:
         _add_utility(summary, score_array(campaigns, "utility"), fixed, over, seed)
-    if groups:
-        summary["groups"] = {name: group_table(aulc, mapping) for name, mapping in groups.items()}
-    if savings_reference is not None:
-        savings = label_savings(rows, budget, reference=savings_reference, metric=metric)
-        summary["label_savings"] = {"reference": savings_reference, "policies": savings_by_policy(savings)}
     return summary
+
+
+def _facts(run: RunFacts) -> dict[str, Any]:
+    return {
+        "scaling": dict(run.scaling),
+        "skipped": dict(run.skipped),
+        "exhausted": sorted(run.exhausted),
+        "versions": package_versions(),
+        "arguments": dict(run.arguments),
+    }
+
+
+def _design(scores: Scores, budget: Budget, metric: str, over: st.Over) -> dict[str, Any]:
+    means = scores.dataset_means()
+    test = st.friedman(means)
+    return {
+        "datasets": len(scores.datasets),
+        "seeds": len(scores.seeds),
+        "intervals_over": over,
+        "metric": metric,
+        "budgets": budgets_by_dataset(scores.datasets, budget),
+        "friedman": None if test is None else {"chi2": test[0], "p": test[1]},
+        "critical_difference": st.nemenyi_critical_difference(*means.shape),
+    }
+
+
+def add_groups(
+    summary: dict[str, Any], rows: pd.DataFrame, budget: Budget, groups: Mapping[str, Mapping[str, str]]
+) -> None:
+    """Add mean AULC per group of datasets as `groups`; `groups` is grouping (say "modality") -> dataset -> group."""
+    scores = score_array(campaign_table(rows, budget, metric=summary["metric"]))
+    summary["groups"] = {name: group_means(scores, mapping) for name, mapping in groups.items()}
+
+
+def add_label_savings(summary: dict[str, Any], rows: pd.DataFrame, budget: Budget, reference: str = "margin") -> None:
+    """Add the labels saved against `reference`, at its own final mean accuracy, as `label_savings`."""
+    savings = label_savings(rows, budget, reference=reference, metric=summary["metric"])
+    summary["label_savings"] = {"reference": reference, "policies": savings_by_policy(savings)}
 
 
 def _check_names(policies: Sequence[str], named: Sequence[str]) -> None:
@@ -167,15 +197,6 @@ def oracle_of_fixed(scores: Scores, fixed: Collection[str]) -> NDArray[np.float6
     return values[values.mean(axis=2).argmax(axis=0), np.arange(values.shape[1])]
 
 
-def _ranking(scores: Scores) -> dict[str, Any]:
-    means = scores.dataset_means()
-    test = st.friedman(means)
-    return {
-        "friedman": None if test is None else {"chi2": test[0], "p": test[1]},
-        "critical_difference": st.nemenyi_critical_difference(*means.shape),
-    }
-
-
 def _add_utility(summary: dict[str, Any], utility: Scores, fixed: Collection[str], over: st.Over, seed: int) -> None:
     intervals, paired = _intervals(utility, over, seed), _paired(utility, over, seed)
     for p, name in enumerate(utility.policies):
@@ -186,7 +207,7 @@ def _add_utility(summary: dict[str, Any], utility: Scores, fixed: Collection[str
     summary.update(best_fixed_utility=best["best_fixed"], oracle_of_fixed_utility=best["oracle_of_fixed_aulc"])
 
 
-def group_table(scores: Scores, group_of: Mapping[str, str]) -> dict[str, dict[str, Any]]:
+def group_means(scores: Scores, group_of: Mapping[str, str]) -> dict[str, dict[str, Any]]:
     """Mean score per group of datasets: group -> {"datasets": count, "aulc": {policy: mean}}, groups sorted."""
     means = scores.dataset_means()
     absent = [name for name in scores.datasets if name not in group_of]

@@ -73,7 +73,7 @@ def group_table(summary: Mapping[str, Any], grouping: str) -> Table:
 def savings_table(summary: Mapping[str, Any]) -> Table:
     """Labels saved against the reference policy at its own final accuracy, with the censored datasets."""
     if "label_savings" not in summary:
-        raise ParameterError("The summary has no label savings; build it with savings_reference=.")
+        raise ParameterError("The summary has no label savings; call add_label_savings on it first.")
     savings = summary["label_savings"]
     heads = ["policy", "median saving", "mean, at most", "never got there"]
     table = _table(f"Labels saved against {savings['reference']}", heads, summary)

@@ -14,7 +14,7 @@ from scipy import stats
 from al_gym.errors import ParameterError
 from al_gym.evaluation.files import write_json
 from al_gym.evaluation.metrics import campaign_table, score_array
-from al_gym.evaluation.summary import build_summary, oracle_of_fixed
+from al_gym.evaluation.summary import RunFacts, add_groups, add_label_savings, build_summary, oracle_of_fixed
 from al_gym.evaluation.table import group_table, paired_table, savings_table, summary_table
 
 from .made_up import made_up_rows
@@ -31,10 +31,13 @@ def rows():
 
 @pytest.fixture(scope="module")
 def summary(rows):
-    extra = {"scaling": {"d0": "standardize"}, "skipped": {"bad.csv": "one class only"}, "exhausted": ["d3"]}
-    groups = {"modality": {name: "image" if i < 3 else "tabular" for i, name in enumerate(NAMES)}}
     arguments = {"learner": {"name": "softmax", "C": 1.0}}
-    return build_summary(rows, 20, **OPTIONS, **extra, groups=groups, arguments=arguments, savings_reference="margin")
+    run = RunFacts({"d0": "standardize"}, {"bad.csv": "one class only"}, ["d3"], arguments)
+    summary = build_summary(rows, 20, **OPTIONS, run=run)
+    groups = {"modality": {name: "image" if i < 3 else "tabular" for i, name in enumerate(NAMES)}}
+    add_groups(summary, rows, 20, groups)
+    add_label_savings(summary, rows, 20)
+    return summary
 
 
 @pytest.fixture(scope="module")
@@ -154,7 +157,7 @@ def test_unknown_names_are_refused(rows):
     with pytest.raises(ParameterError, match="'marginal'"):
         build_summary(rows, 20, fixed=["marginal"])
     with pytest.raises(ParameterError, match="'d1'"):
-        build_summary(rows, 20, fixed=[], groups={"modality": {"d0": "image"}})
+        add_groups({"metric": "accuracy"}, rows, 20, {"modality": {"d0": "image"}})
 
 
 def drawn(table):
@@ -185,7 +188,7 @@ def test_tables_of_groups_and_savings(summary):
     assert "of 7" in drawn(savings_table(summary))
     with pytest.raises(ParameterError, match="modality"):
         group_table(summary, "size")
-    with pytest.raises(ParameterError, match="savings_reference"):
+    with pytest.raises(ParameterError, match="add_label_savings"):
         savings_table({})
     with pytest.raises(ParameterError, match="'bald'"):
         paired_table(summary, "bald")
