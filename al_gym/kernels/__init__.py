@@ -13,9 +13,13 @@ from types import ModuleType
 
 
 @lru_cache(maxsize=1)
+def _installed() -> bool:
+    return importlib.util.find_spec("numba") is not None
+
+
 def available() -> bool:
     """Whether numba is installed and not switched off by AL_GYM_NO_NUMBA=1."""
-    return os.environ.get("AL_GYM_NO_NUMBA", "") != "1" and importlib.util.find_spec("numba") is not None
+    return os.environ.get("AL_GYM_NO_NUMBA", "") != "1" and _installed()
 
 
 @lru_cache(maxsize=None)
