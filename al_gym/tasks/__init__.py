@@ -1,6 +1,28 @@
 """Datasets, their sources, and the distributions that tasks are sampled from."""
 
 from al_gym.tasks.bundled import load_bundled
-from al_gym.tasks.dataset import Dataset
+from al_gym.tasks.dataset import MODALITIES, Dataset
+from al_gym.tasks.distribution import Entry, TaskDistribution
+from al_gym.tasks.folder import FolderReport, load_folder
+from al_gym.tasks.load import load_tasks
+from al_gym.tasks.overlap import check_no_overlap, find_overlaps, shared_rows
+from al_gym.tasks.suites import SUITES, list_suites
+from al_gym.tasks.synthetic import SyntheticPrior, synthetic_dataset
 
-__all__ = ["Dataset", "load_bundled"]
+__all__ = [
+    "MODALITIES",
+    "SUITES",
+    "Dataset",
+    "Entry",
+    "FolderReport",
+    "SyntheticPrior",
+    "TaskDistribution",
+    "check_no_overlap",
+    "find_overlaps",
+    "list_suites",
+    "load_bundled",
+    "load_folder",
+    "load_tasks",
+    "shared_rows",
+    "synthetic_dataset",
+]

@@ -48,6 +48,7 @@ class TaskDistribution:
     Args:
         entries: datasets in memory, or entries that load one; names are unique.
         splits: a fixed meta-split, part name to dataset names; without it `part` splits by a hash of the family.
+        loaded: datasets of lazy entries that are in memory already and are kept as if just loaded.
         cache_bytes: loaded datasets are kept up to this many bytes. Parts and filtered views share the store.
 
     Raises:
@@ -60,6 +61,7 @@ class TaskDistribution:
         entries: Iterable[Dataset | Entry],
         *,
         splits: Mapping[str, Sequence[str]] | None = None,
+        loaded: Iterable[Dataset] = (),
         cache_bytes: int = CACHE_BYTES,
     ) -> None:
         self._entries: dict[str, Entry] = {}
@@ -70,6 +72,8 @@ class TaskDistribution:
             self._entries[entry.name] = entry
         self._names = tuple(self._entries)
         self._cache = DatasetCache(cache_bytes)
+        for dataset in loaded:
+            self._cache.put(self._entry(dataset.name).name, dataset)
         self._splits = None if splits is None else {part: tuple(names) for part, names in splits.items()}
         self._check_splits()
 
