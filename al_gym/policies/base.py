@@ -178,12 +178,12 @@ def decide(policy: Policy, context: Context) -> Choice:
         PolicyError: the answer has the wrong shape, a strategy that does not exist or a batch below 1.
     """
     answer = policy.act(context)
-    strategy, batch, stop = (np.asarray(part) for part in answer)
+    raw = [np.asarray(part) for part in answer]
     n, who = len(context), f"policy {policy.name!r}"
-    shapes, kinds = {strategy.shape, batch.shape, stop.shape}, strategy.dtype.kind + batch.dtype.kind + stop.dtype.kind
-    if shapes != {(n,)} or kinds not in ("iib", "iub", "uib", "uub"):
+    kinds = [part.dtype.kind for part in raw]
+    if {part.shape for part in raw} != {(n,)} or not set(kinds[:2]) <= set("iu") or kinds[2:] != ["b"]:
         raise PolicyError(f"{who} must answer with integers, integers and bools of shape ({n},), got {answer!r}.")
-    strategy, batch, stop = strategy.astype(np.int64), batch.astype(np.int64), stop.astype(np.bool_)
+    strategy, batch, stop = raw[0].astype(np.int64), raw[1].astype(np.int64), raw[2].astype(np.bool_)
     if (~stop & ((strategy < 0) | (strategy >= len(policy.strategies)))).any():
         raise PolicyError(f"{who} chose among {strategy.tolist()}, but it has {len(policy.strategies)} strategies.")
     if (~stop & (batch < 1)).any():
