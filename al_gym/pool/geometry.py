@@ -12,17 +12,19 @@ key alone.
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import numpy as np
 import torch
 from torch import Tensor
 
+from al_gym import kernels
+from al_gym.pool import distances
 from al_gym.pool.arrays import PoolArrays, grow
-from al_gym.pool.distances import pool_neighbour_mean, sampled_bandwidth, sampled_neighbour_mean, squared_distances
 from al_gym.streams import Stream
 
 EXACT_ITEMS = 4096
 SAMPLE = 1024
-_TASKS = 16  # matrices of pairs in flight
 
 
 class Geometry:
@@ -46,16 +48,20 @@ class Geometry:
         self._nearest_count = torch.zeros(rows, dtype=torch.int64, device=device)
         self._coverage = torch.zeros(rows, items, device=device)
         self._coverage_count = torch.zeros(rows, dtype=torch.int64, device=device)
+        self._gain = torch.zeros(0, items, dtype=torch.float64, device=device)
+        self._has_gain = torch.zeros(rows, dtype=torch.bool, device=device)
 
     def grow(self, arrays: PoolArrays) -> None:
         """Follow the storage to a larger number of rows."""
         rows = len(arrays.round)
         self.arrays = arrays
         for name, value in list(vars(self).items()):
-            if isinstance(value, Tensor) and name != "_kernel":
+            if isinstance(value, Tensor) and name not in ("_kernel", "_gain"):
                 setattr(self, name, grow(value, rows))
         if len(self._kernel):
             self._kernel = self._allocate_kernel(self._kernel)
+        if len(self._gain):
+            self._gain = torch.cat([self._gain, self._gain.new_zeros(rows - len(self._gain), self._gain.shape[1])])
 
     def clear(self, row: int) -> None:
         """Forget one row; its storage now holds another task."""
@@ -68,6 +74,7 @@ class Geometry:
         """Forget what depends on the labelled items of `rows`; distances and kernels stay."""
         self._nearest_count[rows] = 0
         self._coverage_count[rows] = 0
+        self._has_gain[rows] = False
 
     def __getstate__(self) -> dict[str, object]:
         """Caches are left out of pickles: they are recomputed to the same bits."""
@@ -81,22 +88,28 @@ class Geometry:
         """Whether the pools are small enough for matrices of pairs."""
         return self.arrays.y.shape[1] <= EXACT_ITEMS
 
+    @property
+    def _backend(self) -> ModuleType:
+        """Where the distances are computed: numba on the CPU if it can be used, else torch."""
+        return kernels.load("geometry") if self._bandwidth.device.type == "cpu" and kernels.available() else distances
+
     def squared_distances(self, rows: Tensor) -> Tensor:
         """(tasks, items, items) float32, zero on the diagonal, inf where either item is padding."""
         X = self.arrays.X[rows]
-        padding = self._padding(rows)
-        return squared_distances(X, X).masked_fill_(padding[:, :, None] | padding[:, None, :], torch.inf)
-
-    def _padding(self, rows: Tensor) -> Tensor:
-        items = torch.arange(self.arrays.y.shape[1], device=rows.device)
-        return items[None, :] >= self.arrays.n_items[rows][:, None]
+        outside = distances.padding(X.shape[1], self.arrays.n_items[rows])
+        d2 = distances.squared_distances(X, X)
+        return d2.masked_fill_(outside[:, :, None] | outside[:, None, :], torch.inf)
 
     def random_items(self, rows: Tensor, size: int) -> Tensor:
         """(tasks, size) int64: distinct random items, in rising order; a function of the task's key."""
         keys = self.arrays.key[rows.cpu().numpy()]
         stream = Stream.of(keys, np.zeros(len(keys), np.int64), "geometry")
         noise = torch.from_numpy(stream.uniform(self.arrays.y.shape[1])).to(rows.device)
-        chosen = noise.masked_fill(self._padding(rows), 2.0).topk(size, dim=1, largest=False).indices
+        chosen = (
+            noise.masked_fill(distances.padding(noise.shape[1], self.arrays.n_items[rows]), 2.0)
+            .topk(size, dim=1, largest=False)
+            .indices
+        )
         return chosen.sort(dim=1).values
 
     # --- bandwidth and typicality -------------------------------------------------------------------
@@ -106,24 +119,33 @@ class Geometry:
             return
         if self.exact:
             self._ensure_neighbour(rows)
-            h = self._neighbour[rows].sum(-1) / self.arrays.n_items[rows]
-        else:
-            sample, sizes = self.random_items(rows, SAMPLE), self.arrays.n_items[rows].tolist()
-            X = self.arrays.X
-            h = torch.stack([sampled_bandwidth(X[r], n, s) for r, n, s in zip(rows, sizes, sample, strict=True)])
-        self._bandwidth[rows] = torch.where(h > 0, h, torch.ones_like(h))
+            return
+        for row, sample in zip(rows.tolist(), self.random_items(rows, SAMPLE), strict=True):
+            pool = torch.arange(int(self.arrays.n_items[row]), device=rows.device)
+            mean = self._nearest_means(row, sample, pool, distances.NEIGHBOURS)
+            self._bandwidth[row] = distances.positive_or_one(mean.mean())
         self._has_bandwidth[rows] = True
 
     def _ensure_neighbour(self, rows: Tensor) -> None:
-        rows = rows[~self._has_neighbour[rows]]
-        X, n_items = self.arrays.X, self.arrays.n_items
+        rows, a = rows[~self._has_neighbour[rows]], self.arrays
+        if not len(rows):
+            return
         if self.exact:
-            for part in torch.split(rows, _TASKS) if len(rows) else ():
-                self._neighbour[part] = pool_neighbour_mean(X[part], n_items[part])
+            self._backend.neighbour_means(a.X, rows, a.n_items, a.n_features, self._neighbour, self._bandwidth)
+            self._has_bandwidth[rows] = True
         else:
-            for row, sample in zip(rows, self.random_items(rows, SAMPLE), strict=True):
-                self._neighbour[row] = sampled_neighbour_mean(X[row], int(n_items[row]), sample)
+            for row, sample in zip(rows.tolist(), self.random_items(rows, SAMPLE), strict=True):
+                n = int(a.n_items[row])
+                pool = torch.arange(n, device=rows.device)
+                used = max(1, round(distances.NEIGHBOURS * SAMPLE / n))
+                self._neighbour[row, :n] = self._nearest_means(row, pool, sample, used)
+                self._neighbour[row, n:] = 0
         self._has_neighbour[rows] = True
+
+    def _nearest_means(self, row: int, items: Tensor, others: Tensor, used: int) -> Tensor:
+        features = int(self.arrays.n_features[row])
+        mean: Tensor = self._backend.nearest_means(self.arrays.X[row], features, items, others, used)
+        return mean
 
     def bandwidth(self, rows: Tensor) -> Tensor:
         """(tasks,) float32, h."""
@@ -150,14 +172,14 @@ class Geometry:
 
     def ensure_kernel(self, rows: Tensor) -> Tensor:
         """Compute the kernels of `rows` where missing; returns the (rows, items, items) storage."""
-        self._ensure_bandwidth(rows)
         if not len(self._kernel):
             self._kernel = self._allocate_kernel(self._kernel)
-        missing = rows[~self._has_kernel[rows]]
-        for part in torch.split(missing, _TASKS) if len(missing) else ():
-            scale = -0.5 / self._bandwidth[part].square()
-            self._kernel[part] = (self.squared_distances(part) * scale[:, None, None]).exp_()
-        self._has_kernel[missing] = True
+        rows, a = rows[~self._has_kernel[rows]], self.arrays
+        if len(rows):
+            known, mean, h = self._has_neighbour, self._neighbour, self._bandwidth
+            self._backend.kernel_matrices(a.X, rows, a.n_items, a.n_features, known, mean, h, self._kernel)
+            for flag in (self._has_neighbour, self._has_bandwidth, self._has_kernel):
+                flag[rows] = True
         return self._kernel
 
     def kernel(self, rows: Tensor) -> Tensor:
@@ -165,44 +187,38 @@ class Geometry:
         return self.ensure_kernel(rows)[rows]
 
     # --- the labelled items -------------------------------------------------------------------------
-    def _new_labels(self, rows: Tensor, done: Tensor) -> tuple[Tensor, Tensor]:
-        """Positions labelled since `done`: (tasks, new) int64 with -1 for none, and the rows' counts."""
-        count = self.arrays.count[rows]
-        width = int((count - done).max())
-        slot = done[:, None] + torch.arange(width, device=rows.device)[None, :]
-        order = self.arrays.order[rows].gather(1, slot.clamp(max=self.arrays.order.shape[1] - 1))
-        return order.masked_fill(slot >= count[:, None], -1), count
-
     def nearest_labelled(self, rows: Tensor) -> Tensor:
         """(tasks, items) float32: squared distance to the nearest labelled item, inf if none is; 0 on padding."""
-        stale = rows[(self._nearest_count[rows] != self.arrays.count[rows]) | (self._nearest_count[rows] == 0)]
+        a, done = self.arrays, self._nearest_count
+        stale = rows[(done[rows] != a.count[rows]) | (done[rows] == 0)]
         if len(stale):
-            new, count = self._new_labels(stale, self._nearest_count[stale])
-            best = torch.where(self._nearest_count[stale][:, None] == 0, torch.inf, self._nearest[stale])
-            X = self.arrays.X[stale]
-            for j in range(new.shape[1]):
-                item = new[:, j]
-                z = X[torch.arange(len(stale), device=X.device), item.clamp(min=0)]
-                d2 = (X - z[:, None, :]).square().sum(-1)
-                best = torch.where((item >= 0)[:, None], torch.minimum(best, d2), best)
-            self._nearest[stale] = best.masked_fill(self._padding(stale), 0.0)
-            self._nearest_count[stale] = count
+            known = (a.n_items, a.n_features, a.order, a.count)
+            self._backend.update_nearest(a.X, stale, *known, done, self._nearest)
         return self._nearest[rows]
 
     def coverage(self, rows: Tensor) -> Tensor:
         """(tasks, items) float32 in [0, 1]: largest kernel value to a labelled item; 0 on padding."""
+        a, done = self.arrays, self._coverage_count
         if not self.exact:
             scale = -0.5 / self.bandwidth(rows).square()
-            return (self.nearest_labelled(rows) * scale[:, None]).exp_().masked_fill_(self._padding(rows), 0.0)
+            covered = (self.nearest_labelled(rows) * scale[:, None]).exp_()
+            return covered.masked_fill_(distances.padding(covered.shape[1], a.n_items[rows]), 0.0)
         kernel = self.ensure_kernel(rows)
-        stale = rows[self._coverage_count[rows] != self.arrays.count[rows]]
+        stale = rows[(done[rows] != a.count[rows]) | (done[rows] == 0)]
         if len(stale):
-            new, count = self._new_labels(stale, self._coverage_count[stale])
-            best = torch.where(self._coverage_count[stale][:, None] == 0, 0.0, self._coverage[stale])
-            for j in range(new.shape[1]):
-                item = new[:, j]
-                k = kernel[stale, item.clamp(min=0)]
-                best = torch.where((item >= 0)[:, None], torch.maximum(best, k), best)
-            self._coverage[stale] = best
-            self._coverage_count[stale] = count
-        return torch.where(self._coverage_count[rows][:, None] == 0, 0.0, self._coverage[rows])
+            self._backend.update_coverage(kernel, stale, a.n_items, a.order, a.count, done, self._coverage)
+        return self._coverage[rows]
+
+    def gain_bounds(self, rows: Tensor) -> Tensor:
+        """(tasks, items) float64: what each item can at most add to the sum of `coverage`; inf if unknown.
+
+        Coverage only grows, so gains only fall: a gain computed in an earlier round is a bound for this one.
+        """
+        if not len(self._gain):
+            self._gain = torch.zeros(self.arrays.y.shape, dtype=torch.float64, device=rows.device)
+        return torch.where(self._has_gain[rows][:, None], self._gain[rows], torch.inf)
+
+    def keep_gain_bounds(self, rows: Tensor, bounds: Tensor) -> None:
+        """Remember gains against the present coverage for later rounds; bounds as from `gain_bounds`."""
+        self._gain[rows] = bounds
+        self._has_gain[rows] = True

@@ -1,10 +1,21 @@
 """BADGE: k-means++ on gradient embeddings."""
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
 from al_gym.pool.view import PoolView
-from al_gym.strategies.base import Strategy, argmax_with_ties, mask_after, register_strategy, tie_noise
+from al_gym.strategies.base import (
+    Strategy,
+    argmax_with_ties,
+    as_arrays,
+    compiled,
+    mask_after,
+    no_picks,
+    register_strategy,
+    tie_noise,
+)
 from al_gym.streams import Stream
 
 
@@ -29,7 +40,10 @@ class Badge(Strategy):
 
     def select(self, view: PoolView, k: Tensor, stream: Stream) -> Tensor:
         """See `Strategy.select`."""
-        return k_means_seeding(view, view.embedding(), k, stream)
+        fast = compiled(k.device, "greedy")
+        if fast is None:
+            return k_means_seeding(view, view.embedding(), k, stream)
+        return _compiled(fast, view, k, stream)
 
 
 def k_means_seeding(view: PoolView, phi: Tensor, k: Tensor, stream: Stream) -> Tensor:
@@ -65,3 +79,15 @@ def sample_proportional(weight: Tensor, allowed: Tensor, uniform: Tensor) -> Ten
     position = torch.searchsorted(cumulative, uniform * cumulative[:, -1:], right=True)[:, 0]
     last = cumulative.argmax(1)  # the first position of the total: never past the last positive weight
     return torch.minimum(position, last)
+
+
+def _compiled(fast: ModuleType, view: PoolView, k: Tensor, stream: Stream) -> Tensor:
+    """`k_means_seeding` on the CPU, by numba."""
+    a, out = view.arrays, no_picks(k)
+    phi = view.embedding()
+    linear = phi is view.X  # then the kernel reads the storage and leaves out the padding of the features
+    width = view.n_features if linear else torch.full_like(k, phi.shape[2])
+    phi, phi_rows = (a.X, view.rows) if linear else (phi, torch.arange(len(k)))
+    model = as_arrays(a.proba, a.predicted, view.rows, a.n_items, a.n_classes)
+    fast.badge(*model, *as_arrays(phi, phi_rows, width, view.candidates, k), stream.keys, out.numpy())
+    return out

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import ClassVar
+from types import ModuleType
+from typing import Any, ClassVar
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from al_gym import kernels
 from al_gym.pool.view import PoolView
 from al_gym.registry import Registry
 from al_gym.streams import Stream
@@ -56,6 +59,21 @@ STRATEGIES: Registry[Strategy] = Registry("strategy", "al_gym.strategies")
 register_strategy = STRATEGIES.register
 
 
+def compiled(device: torch.device, name: str) -> ModuleType | None:
+    """The numba module `al_gym.kernels.<name>`, or None where torch has to do."""
+    return kernels.load(name) if device.type == "cpu" and kernels.available() else None
+
+
+def as_arrays(*tensors: Tensor) -> list[NDArray[Any]]:
+    """CPU tensors as contiguous arrays, the layout that kernels are compiled for; shared where they are so already."""
+    return [tensor.contiguous().numpy() for tensor in tensors]
+
+
+def no_picks(k: Tensor) -> Tensor:
+    """(tasks, max(k)) int64, -1: for kernels to fill."""
+    return torch.full((len(k), int(k.max())), -1, device=k.device)
+
+
 def tie_noise(stream: Stream, items: int, device: torch.device, draw: int = 0) -> Tensor:
     """(tasks, items) float64 in [0, 1): the order in which equal scores are taken, largest first."""
     return torch.from_numpy(stream.uniform(items, draw)).to(device)
@@ -73,6 +91,10 @@ def top_k(score: Tensor, candidates: Tensor, k: Tensor, stream: Stream) -> Tenso
     Returns:
         (tasks, max(k)) int64, -1 after the first `k`.
     """
+    fast = compiled(score.device, "select")
+    if fast is not None:
+        selected: Tensor = fast.top_k(score, candidates, k, stream)
+        return selected
     width = int(k.max())
     shuffled = tie_noise(stream, score.shape[1], score.device).argsort(dim=1, descending=True)
     keyed = score.masked_fill(~candidates, -torch.inf).gather(1, shuffled)

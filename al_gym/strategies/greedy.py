@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
 from al_gym.pool.view import PoolView
-from al_gym.strategies.base import argmax_with_ties, mask_after, tie_noise
+from al_gym.strategies.base import argmax_with_ties, as_arrays, compiled, mask_after, no_picks, tie_noise
 from al_gym.streams import Stream
 
 
@@ -23,6 +25,10 @@ def k_center_greedy(view: PoolView, allowed: Tensor, k: Tensor, stream: Stream, 
     Returns:
         (tasks, max(k)) int64, -1 after the first `k`.
     """
+    fast = compiled(k.device, "greedy")
+    if fast is not None:
+        start = torch.full_like(k, -1) if first is None else first
+        return _compiled(fast, view, allowed, k, stream, start)
     nearest = view.squared_distance_to_labelled()
     allowed = allowed.clone()
     noise = tie_noise(stream, allowed.shape[1], allowed.device)
@@ -36,3 +42,11 @@ def k_center_greedy(view: PoolView, allowed: Tensor, k: Tensor, stream: Stream, 
         item = argmax_with_ties(nearest, allowed, noise)
         picked.append(item)
     return mask_after(torch.stack(picked, 1), k)
+
+
+def _compiled(fast: ModuleType, view: PoolView, allowed: Tensor, k: Tensor, stream: Stream, first: Tensor) -> Tensor:
+    """The same on the CPU, by numba."""
+    a, out = view.arrays, no_picks(k)
+    nearest = view.squared_distance_to_labelled()
+    fast.k_center(*as_arrays(a.X, view.rows, a.n_features, nearest, allowed, k), stream.keys, *as_arrays(first, out))
+    return out

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from types import ModuleType
 
 import torch
 from torch import Tensor
 
-from al_gym.pool.distances import squared_distances
+from al_gym.pool import distances
 from al_gym.pool.geometry import EXACT_ITEMS
 from al_gym.pool.view import PoolView
-from al_gym.strategies.base import argmax_with_ties, mask_after, tie_noise, top_k
+from al_gym.strategies.base import argmax_with_ties, as_arrays, compiled, mask_after, no_picks, tie_noise, top_k
 from al_gym.streams import Stream
 
 RANDOM_CANDIDATES = 512  # a round, in pools too large for a matrix of pairs
@@ -63,53 +64,103 @@ def herd_pool(
     Returns:
         (tasks, max(k)) int64 positions, -1 after the first `k`.
     """
-    noise = tie_noise(stream, view.valid.shape[1], k.device)
-    picked = torch.full((len(view), int(k.max())), -1, device=k.device)
+    items = every_candidate(view) if candidates is None else candidates
+    fast = compiled(k.device, "herding")
+    if fast is not None and spec is None and view.geometry.exact:
+        return _herd_cached(fast, view, k, stream, items, weight)
+    picked = no_picks(k)
     for part in torch.arange(len(view), device=k.device).split(_TASKS):
-        sub = view.take(part)
-        rows = None if candidates is None else candidates[part].clamp(min=0)
+        sub, chosen, keyed = view.take(part), items[part], stream.take(part.cpu().numpy())
         targets = None if view.geometry.exact else view.geometry.random_items(sub.rows, EXACT_ITEMS)
-        kernel, covered = kernel_and_coverage(sub, rows, targets, None if spec is None else spec.take(part))
-        allowed = sub.candidates if candidates is None else candidates[part] >= 0
-        ties = noise[part] if rows is None else noise[part].gather(1, rows)
+        kernel, covered = kernel_and_coverage(sub, chosen, targets, None if spec is None else spec.take(part))
         weights = weight if weight is None else weight[part]
         if weights is not None and targets is not None:
             weights = weights.gather(1, targets)
-        best = herd(kernel, weights, covered, allowed, k[part], ties)
-        if rows is not None:
-            best = rows.gather(1, best.clamp(min=0)).masked_fill(best < 0, -1)
+        if fast is not None:
+            size = sub.n_items if targets is None else torch.full_like(part, EXACT_ITEMS)
+            column = torch.arange(chosen.shape[1]).expand_as(chosen).masked_fill(chosen < 0, -1)
+            place = (torch.arange(len(part)), column)
+            best = _herd_compiled(fast, kernel, place, chosen, size, covered, weights, unknown(chosen), k[part], keyed)
+        else:
+            noise = tie_noise(keyed, view.valid.shape[1], k.device).gather(1, chosen.clamp(min=0))
+            best = herd(kernel, weights, covered, chosen >= 0, k[part], noise)
+            best = chosen.gather(1, best.clamp(min=0)).masked_fill(best < 0, -1)
         picked[part, : best.shape[1]] = best
     return picked
 
 
+def every_candidate(view: PoolView) -> Tensor:
+    """(tasks, items) int64: the position where an item is a candidate, else -1."""
+    positions = torch.arange(view.candidates.shape[1], device=view.rows.device)
+    return positions[None, :].masked_fill(~view.candidates, -1)
+
+
+def unknown(items: Tensor) -> Tensor:
+    """Bounds of gains of which nothing is known: float64 inf in the shape of `items`."""
+    return torch.full(items.shape, torch.inf, dtype=torch.float64)
+
+
 def kernel_and_coverage(
-    view: PoolView, rows: Tensor | None, targets: Tensor | None, spec: KernelSpec | None
+    view: PoolView, items: Tensor, targets: Tensor | None, spec: KernelSpec | None
 ) -> tuple[Tensor, Tensor]:
-    """Kernel values from the items `rows` to the items `targets` (all items if None) and the targets' coverage.
+    """Kernel values from `items` to `targets` (all items if None) and the targets' coverage.
 
     Returns:
-        (tasks, rows, targets) float32, 0 where either item is padding, and (tasks, targets) float32.
+        (tasks, items, targets) float32, undefined where `items` is -1, and (tasks, targets) float32, 0 on padding.
     """
-    geometry = view.geometry
+    geometry, arrays = view.geometry, view.arrays
     if spec is None and geometry.exact:
-        storage = geometry.ensure_kernel(view.rows)
-        kernel = storage[view.rows] if rows is None else storage[view.rows[:, None], rows]
-        return kernel, geometry.coverage(view.rows)
+        return geometry.ensure_kernel(view.rows)[view.rows[:, None], items.clamp(min=0)], geometry.coverage(view.rows)
     if spec is None:
-        spec = KernelSpec(view.X, view.bandwidth(), view.squared_distance_to_labelled())
-    scale = -0.5 / spec.h.square()
-    A = spec.features if rows is None else take_items(spec.features, rows)
-    B = spec.features if targets is None else take_items(spec.features, targets)
-    kernel = (squared_distances(A, B) * scale[:, None, None]).exp_()
-    covered = (spec.nearest * scale[:, None]).exp()
+        features, rows, h, nearest = arrays.X, view.rows, view.bandwidth(), view.squared_distance_to_labelled()
+    else:
+        features, rows, h, nearest = (
+            spec.features,
+            torch.arange(len(view), device=view.rows.device),
+            spec.h,
+            spec.nearest,
+        )
     if targets is None:
-        return kernel.masked_fill_(~view.valid[:, None, :], 0.0), covered.masked_fill_(~view.valid, 0.0)
-    return kernel, covered.gather(1, targets)
+        targets = torch.arange(view.valid.shape[1], device=rows.device).repeat(len(rows), 1)
+    backend = compiled(rows.device, "geometry") or distances
+    kernel = features.new_empty(*items.shape, targets.shape[1])
+    backend.kernel_between(features, rows, view.n_features, items, targets, h, kernel)
+    covered = (nearest * (-0.5 / h.square())[:, None]).exp().gather(1, targets)
+    outside = ~view.valid.gather(1, targets)
+    return kernel.masked_fill_(outside[:, None, :], 0.0), covered.masked_fill_(outside, 0.0)
 
 
-def take_items(array: Tensor, positions: Tensor) -> Tensor:
-    """(tasks, n, width) from (tasks, items, width) and (tasks, n) positions."""
-    return array.gather(1, positions[:, :, None].expand(-1, -1, array.shape[2]))
+def _herd_cached(
+    fast: ModuleType, view: PoolView, k: Tensor, stream: Stream, items: Tensor, weight: Tensor | None
+) -> Tensor:
+    """With the pools' own kernels, read in place; bounds of plain coverage gains are kept from round to round."""
+    geometry, rows = view.geometry, view.rows
+    kernel, covered = geometry.ensure_kernel(rows), geometry.coverage(rows)
+    lasting = weight is None and items.shape[1] == view.valid.shape[1]
+    bounds = geometry.gain_bounds(rows) if lasting else unknown(items)
+    out = _herd_compiled(fast, kernel, (rows, items), items, view.n_items, covered, weight, bounds, k, stream)
+    if lasting:
+        geometry.keep_gain_bounds(rows, bounds)
+    return out
+
+
+def _herd_compiled(
+    fast: ModuleType,
+    kernel: Tensor,
+    place: tuple[Tensor, Tensor],
+    items: Tensor,
+    size: Tensor,
+    covered: Tensor,
+    weight: Tensor | None,
+    bounds: Tensor,
+    k: Tensor,
+    stream: Stream,
+) -> Tensor:
+    """Numba's herding on kernel[place[0][task], place[1][task, c]]; see `al_gym.kernels.herding.herd`."""
+    out = no_picks(k)
+    weights = kernel.new_zeros(0, 0) if weight is None else weight
+    fast.herd(*as_arrays(kernel, *place, items, size, covered, weights, bounds, k), stream.keys, out.numpy())
+    return out
 
 
 def herd(kernel: Tensor, weight: Tensor | None, covered: Tensor, allowed: Tensor, k: Tensor, noise: Tensor) -> Tensor:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from types import ModuleType
+
 import torch
 from torch import Tensor
 
 from al_gym.errors import ParameterError
-from al_gym.pool.distances import pool_neighbour_mean, squared_distances
+from al_gym.pool import distances
 from al_gym.pool.view import PoolView
-from al_gym.strategies.base import Strategy, register_strategy, top_k
+from al_gym.strategies.base import Strategy, compiled, register_strategy, top_k
 from al_gym.strategies.calibration import calibrated_temperature, temper
-from al_gym.strategies.herding import KernelSpec, herd_pool, random_candidates, take_items
+from al_gym.strategies.herding import KernelSpec, herd_pool, random_candidates
 from al_gym.streams import Stream
 
 _ROUNDING = 1e-6  # distances below this are rounding of equal items after normalising
@@ -125,31 +127,42 @@ class UHerding(Strategy):
                 return None
             return KernelSpec(view.X, view.bandwidth() * self.width, view.squared_distance_to_labelled())
         features = torch.nn.functional.normalize(view.X, dim=2) if self.normalize else view.X
-        labelled = take_items(features, view.order.clamp(min=0))
-        unused = view.order < 0
-        if self.radius == "adaptive":
-            h = smallest_distance(labelled, unused) / 2**0.5
-        else:
-            mean = pool_neighbour_mean(features, view.n_items).sum(1) / view.n_items
-            h = torch.where(mean > 0, mean, 1.0)
-        if self.normalize:
-            nearest = squared_distances(features, labelled).masked_fill_(unused[:, None, :], torch.inf).amin(2)
-        else:
-            nearest = view.squared_distance_to_labelled()
+        nearest = nearest_labelled(view, features) if self.normalize else view.squared_distance_to_labelled()
+        h = adaptive_width(view, features) if self.radius == "adaptive" else bandwidth(view, features)
         return KernelSpec(features, h * self.width, nearest)
 
 
-def smallest_distance(labelled: Tensor, unused: Tensor) -> Tensor:
-    """(tasks,) float32: the smallest non-zero distance between labelled items, 1 if there is none.
+def _backend(view: PoolView) -> ModuleType:
+    return compiled(view.rows.device, "geometry") or distances
 
-    Args:
-        labelled: (tasks, labels, width) float32.
-        unused: (tasks, labels) bool.
-    """
-    distance = squared_distances(labelled, labelled).sqrt_()
+
+def nearest_labelled(view: PoolView, features: Tensor) -> Tensor:
+    """(tasks, items) float32: squared distance of `features` to the nearest labelled item."""
+    task, done = torch.arange(len(view), device=features.device), torch.zeros_like(view.n_labelled)
+    nearest = features.new_zeros(features.shape[:2])
+    labels = (view.order, view.n_labelled, done)
+    _backend(view).update_nearest(features, task, view.n_items, view.n_features, *labels, nearest)
+    return nearest
+
+
+def bandwidth(view: PoolView, features: Tensor) -> Tensor:
+    """(tasks,) float32: h of `Geometry` for other features."""
+    task = torch.arange(len(view), device=features.device)
+    mean, h = features.new_zeros(features.shape[:2]), features.new_zeros(len(view))
+    _backend(view).neighbour_means(features, task, view.n_items, view.n_features, mean, h)
+    return h
+
+
+def adaptive_width(view: PoolView, features: Tensor) -> Tensor:
+    """(tasks,) float32: sigma / sqrt 2, sigma the smallest non-zero distance between labelled items, 1 if none."""
+    order = view.order[:, : int(view.n_labelled.max())]
+    task = torch.arange(len(view), device=features.device)
+    labelled = features[task[:, None], order.clamp(min=0)]
+    distance = distances.squared_distances(labelled, labelled).sqrt_()
+    unused = order < 0
     distance.masked_fill_(unused[:, :, None] | unused[:, None, :] | (distance <= _ROUNDING), torch.inf)
-    least = distance.amin((1, 2))
-    return torch.where(least.isinf(), 1.0, least)
+    sigma = distance.flatten(1).amin(1) if distance.numel() else features.new_full((len(view),), torch.inf)
+    return torch.where(sigma.isinf(), 1.0, sigma) / 2**0.5
 
 
 def _is_number(value: object) -> bool:
