@@ -1,0 +1,148 @@
+"""Exact continuation of a run that was stopped, killed, or lengthened (promise P10)."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from runs import arguments
+from safetensors.torch import load_file
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from agents import callbacks
+from agents.callbacks import Stopped
+from agents.checkpoint import checkpoints
+from al_gym.errors import ResumeError
+from train_policy import Arguments, main
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+def stop_at(monkeypatch: pytest.MonkeyPatch, timesteps: int) -> None:
+    """SIGTERM arrives in the middle of the rollout that passes `timesteps`."""
+
+    def on_step(self: callbacks.Checkpoints) -> bool:
+        if self.model.num_timesteps >= timesteps and self.stop.received is None:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return True
+
+    monkeypatch.setattr(callbacks.Checkpoints, "_on_step", on_step)
+
+
+def newest(folder: Path) -> dict:
+    return torch.load(checkpoints(folder)[-1], weights_only=True)
+
+
+def assert_same(a: object, b: object) -> None:
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b)
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys()
+        for key in a:
+            assert_same(a[key], b[key])
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b)
+        for x, y in zip(a, b, strict=True):
+            assert_same(x, y)
+    else:
+        assert a == b
+
+
+def assert_same_end(whole: Path, parts: Path) -> None:
+    for name, tensor in load_file(whole / "policy.safetensors").items():
+        assert torch.equal(tensor, load_file(parts / "policy.safetensors")[name]), name
+    a, b = newest(whole), newest(parts)
+    for info in (*a["model"]["episodes"], *b["model"]["episodes"]):
+        info.pop("t")  # seconds
+    for key in ("model", "generators"):
+        assert_same(a[key], b[key])
+
+
+@pytest.mark.parametrize("algo", ["ppo", "recurrent-ppo", "dqn"])
+def test_a_stopped_run_ends_with_the_same_bits(algo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = main(Arguments(**arguments(tmp_path, "whole", algo)))
+    given = arguments(tmp_path, "parts", algo)
+    for timesteps in (40, 90):
+        with monkeypatch.context() as patch:
+            stop_at(patch, timesteps)
+            with pytest.raises(Stopped):
+                main(Arguments(**{**given, "resume": timesteps == 90}))
+        at = newest(tmp_path / "parts")["model"]["counters"]["num_timesteps"]
+        assert timesteps <= at < timesteps + 24
+    parts = main(Arguments(**{**given, "resume": True}))
+    assert_same_end(whole, parts)
+    a, b = (pd.read_csv(folder / "progress.csv") for folder in (whole, parts))
+    clocks = ["time/fps", "time/time_elapsed", "time/iterations"]
+    pd.testing.assert_frame_equal(
+        a.drop(columns=clocks, errors="ignore"),
+        b.drop(columns=clocks, errors="ignore"),
+        check_like=True,
+        check_exact=True,
+    )
+    assert a["time/total_timesteps"].is_monotonic_increasing
+    curves = []
+    for folder in (whole, parts):
+        events = EventAccumulator(str(folder / "tensorboard")).Reload()
+        curves.append([(e.step, e.value) for e in events.Scalars("rollout/ep_rew_mean")])
+    assert curves[0] == curves[1]
+
+
+def test_a_killed_run_loses_at_most_what_came_after_its_checkpoint(tmp_path: Path) -> None:
+    whole = main(Arguments(**arguments(tmp_path, "whole", total_timesteps=480)))
+    given = arguments(tmp_path, "parts", total_timesteps=480, checkpoint_every=48)
+    script = f"import sys; sys.path.insert(0, {str(ROOT)!r})\nfrom train_policy import *\nmain(Arguments(**{given!r}))"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    parts = tmp_path / "parts"
+    deadline = time.monotonic() + 120
+    while len(checkpoints(parts)) < 2:
+        assert time.monotonic() < deadline
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.005)
+    process.kill()
+    process.wait()
+    at = int(checkpoints(parts)[-1].stem)
+    assert 96 <= at < 480
+    rows = [line.split(",") for line in (parts / "progress.csv").read_text().splitlines()]
+    column = rows[0].index("time/total_timesteps")
+    assert int(rows[-1][column]) - at <= 48 + 24
+    (parts / "checkpoints" / "000000009999.pt.1-1.tmp").write_bytes(b"half a checkpoint")
+    assert main(Arguments(**{**given, "resume": True})) == parts
+    assert_same_end(whole, parts)
+    assert not list((parts / "checkpoints").glob("*.tmp"))
+
+
+def test_a_run_can_be_lengthened(tmp_path: Path) -> None:
+    whole = main(Arguments(**arguments(tmp_path, "whole")))
+    main(Arguments(**arguments(tmp_path, "parts", total_timesteps=72)))
+    parts = main(Arguments(**arguments(tmp_path, "parts", resume=True)))
+    assert json.loads((parts / "args.json").read_text())["total_timesteps"] == 144
+    assert_same_end(whole, parts)
+
+
+def test_a_killed_run_without_a_checkpoint_starts_again(tmp_path: Path) -> None:
+    whole = main(Arguments(**arguments(tmp_path, "whole", total_timesteps=48)))
+    (tmp_path / "parts").mkdir()
+    parts = main(Arguments(**arguments(tmp_path, "parts", total_timesteps=48, resume=True)))
+    assert_same_end(whole, parts)
+
+
+def test_a_damaged_checkpoint_is_named(tmp_path: Path) -> None:
+    given = arguments(tmp_path, "run", total_timesteps=72)
+    folder = main(Arguments(**given))
+    whole = load_file(folder / "policy.safetensors")
+    last = checkpoints(folder)[-1]
+    last.write_bytes(last.read_bytes()[:1000])
+    with pytest.raises(ResumeError, match=f"{last.name}.*Delete it"):
+        main(Arguments(**{**given, "resume": True}))
+    last.unlink()
+    main(Arguments(**{**given, "resume": True}))
+    for name, tensor in load_file(folder / "policy.safetensors").items():
+        assert torch.equal(tensor, whole[name])
