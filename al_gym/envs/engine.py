@@ -17,7 +17,9 @@ from al_gym.errors import ParameterError
 from al_gym.learners import Learner
 from al_gym.registry import call_with
 from al_gym.strategies import Strategy, make_strategy
-from al_gym.tasks import Dataset, load_tasks
+from al_gym.tasks.dataset import Dataset
+from al_gym.tasks.load import load_tasks
+from al_gym.tasks.suites import SUITES
 from al_gym.tasks.task import Initial, Task, make_task
 from al_gym.threads import one_thread
 
@@ -37,7 +39,8 @@ class Settings:
 
     Attributes:
         tasks: a suite's name, a folder of datasets, a `Dataset`, a list of them, or a `TaskDistribution`.
-        split: `train`, `valid` or `test` part of the tasks by family; None for all of them.
+        split: `train`, `valid` or `test` part of the tasks by family, or None for all of them; `auto` is `train` for a
+            named suite and all for data of your own.
         learner: a learner's name or 'name:parameter=value'.
         strategies: strategies to choose from; `Budget-v0` spends by the first one.
         batch_size: labels a round where the agent does not choose, and of the reference strategy.
@@ -57,7 +60,7 @@ class Settings:
     """
 
     tasks: Any = "default"
-    split: str | None = "train"
+    split: str | None = "auto"
     learner: str | Learner = "softmax"
     strategies: Sequence[str | Strategy] = DEFAULT_STRATEGIES
     batch_size: int = 5
@@ -96,6 +99,13 @@ def make_settings(arguments: Mapping[str, Any]) -> Settings:
     return call_with(Settings, "environment", "environments", arguments)
 
 
+def _part(settings: Settings) -> str | None:
+    if settings.split != "auto":
+        return settings.split
+    named = isinstance(settings.tasks, str) and settings.tasks.partition(":")[0] in SUITES
+    return "train" if named else None
+
+
 class Engine:
     """Campaigns with observations, rewards and ends; no autoreset and no Gymnasium types.
 
@@ -107,7 +117,7 @@ class Engine:
 
     def __init__(self, num_envs: int, settings: Settings, kind: type[Actions]) -> None:
         self.settings = settings
-        self.tasks = load_tasks(settings.tasks, settings.split)
+        self.tasks = load_tasks(settings.tasks, _part(settings))
         self.strategies: list[Strategy] = [make_strategy(s) for s in settings.strategies]
         self.actions = kind(
             len(self.strategies), settings.batch_size, tuple(map(int, settings.batch_choices)), settings.allow_stop
