@@ -130,7 +130,7 @@ class AgentPolicy(Policy):
     """
 
     def __init__(self, spec: AgentSpec) -> None:
-        self.spec = spec
+        self.agent = spec
         self.name = spec.name
         self.strategies = tuple(make_strategy(s) for s in spec.strategies)
         self._prepare(spec.batch_size)
@@ -148,13 +148,13 @@ class AgentPolicy(Policy):
             )
 
     def _prepare(self, batch_size: int) -> None:
-        self.actions = self.spec.actions(batch_size)
-        self.observer = Observer(Setting(self.strategies, self.actions.batches), self.spec.features)
+        self.actions = self.agent.actions(batch_size)
+        self.observer = Observer(Setting(self.strategies, self.actions.batches), self.agent.features)
 
     @property
     def labels(self) -> tuple[str, ...]:
         """The strategies' specs."""
-        return self.spec.strategies
+        return self.agent.strategies
 
     def begin(self, n_campaigns: int, batch_size: int) -> None:
         """See `Policy.begin`."""

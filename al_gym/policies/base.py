@@ -101,6 +101,7 @@ class Policy(ABC):
 
     Attributes:
         name: default name, and key of the policy's random draws.
+        spec: the text it was made from, empty if it was not.
         privileged: whether it reads hidden labels; every table marks such a policy.
         strategies: those that it chooses from.
         labels: what results.csv calls each of them.
@@ -108,6 +109,7 @@ class Policy(ABC):
     """
 
     name: str = ""
+    spec: str = ""
     privileged: ClassVar[bool] = False
     strategies: tuple[Strategy, ...] = ()
     observer: Observer | None = None
@@ -136,7 +138,7 @@ class Policy(ABC):
 
     def fingerprint(self) -> str:
         """What decides this policy's numbers, as text: a restarted evaluation refuses another one under its name."""
-        return f"{type(self).__module__}.{type(self).__qualname__}"
+        return self.spec or f"{type(self).__module__}.{type(self).__qualname__}"
 
 
 POLICIES: Registry[Policy] = Registry("policy", "al_gym.policies")

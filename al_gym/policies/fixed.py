@@ -25,6 +25,7 @@ class FixedStrategy(Policy):
         self.strategies = (strategy,)
         self.batch = batch
         self.name = spec or strategy.name
+        self.spec = spec
 
     @classmethod
     def from_spec(cls, spec: str) -> FixedStrategy:
@@ -39,10 +40,10 @@ class FixedStrategy(Policy):
         strategy = call_with(STRATEGIES.get(name), name, "strategy", parameters)
         return cls(strategy, batch=batch, spec=spec.replace(" ", ""))
 
+    def fingerprint(self) -> str:
+        """The text it was made from, or the strategy's name and settings."""
+        return self.spec or f"{self.name} {vars(self.strategies[0])} batch={self.batch}"
+
     def act(self, context: Context) -> Choice:
         """See `Policy.act`."""
         return context.choice(np.zeros(len(context), np.int64), self.batch)
-
-    def fingerprint(self) -> str:
-        """The text it was made from."""
-        return self.name

@@ -64,7 +64,7 @@ class LearnedPolicy(AgentPolicy):
             "layers": {key: list(value.shape) for key, value in self.network.tensors.items()},
         }
         (Path(folder) / WEIGHTS).write_bytes(self.network.bytes())
-        (Path(folder) / SPEC).write_text(self.spec.json(extra), encoding="utf-8")
+        (Path(folder) / SPEC).write_text(self.agent.json(extra), encoding="utf-8")
 
     def begin(self, n_campaigns: int, batch_size: int) -> None:
         """See `Policy.begin`."""
@@ -92,7 +92,7 @@ class LearnedPolicy(AgentPolicy):
         if self._state.shape[1]:
             raise PolicyError(f"policy {self.name!r} is recurrent; use it in an evaluation, which keeps its state.")
         rows = np.atleast_2d(np.asarray(observation, np.float32))
-        ones = [np.ones((len(rows), size), np.bool_) for size in self.spec.action_dims]
+        ones = [np.ones((len(rows), size), np.bool_) for size in self.agent.action_dims]
         given = action_mask if isinstance(action_mask, tuple) else (action_mask,)
         masks = ones if action_mask is None else [np.atleast_2d(mask).astype(np.bool_) for mask in given]
         actions = self._actions(self._scores(rows, masks, self.network.start(len(rows)))[0])
@@ -105,13 +105,13 @@ class LearnedPolicy(AgentPolicy):
         return np.where(np.concatenate(masks, axis=1), scores.double().numpy(), -np.inf), state
 
     def _actions(self, scores: Floats) -> Ints:
-        edges = np.cumsum(self.spec.action_dims)[:-1]
+        edges = np.cumsum(self.agent.action_dims)[:-1]
         columns = [part.argmax(axis=1) for part in np.split(scores, edges, axis=1)]
         return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
 
     def fingerprint(self) -> str:
         """A digest of weights and environment."""
-        text = self.spec.json({}) + self.network.digest()
+        text = self.agent.json({}) + self.network.digest()
         mode = "" if self.deterministic else ", sampling"
         return f"learned {hashlib.sha256(text.encode()).hexdigest()[:16]}{mode}"
 

@@ -38,7 +38,9 @@ def load_policy(spec: PolicyLike, *, trusted: bool = False) -> Policy:
     text = str(spec)
     head = text.partition(":")[0].strip()
     if head in POLICIES:
-        return POLICIES.make(text)
+        policy = POLICIES.make(text)
+        policy.spec = text.replace(" ", "")
+        return policy
     if head in STRATEGIES:
         return FixedStrategy.from_spec(text)
     path = Path(text).expanduser()
