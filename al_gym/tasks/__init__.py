@@ -5,9 +5,11 @@ from al_gym.tasks.dataset import MODALITIES, Dataset
 from al_gym.tasks.distribution import Entry, TaskDistribution
 from al_gym.tasks.folder import FolderReport, load_folder
 from al_gym.tasks.load import load_tasks
+from al_gym.tasks.openml import load_openml
 from al_gym.tasks.overlap import check_no_overlap, find_overlaps, shared_rows
 from al_gym.tasks.suites import SUITES, list_suites
 from al_gym.tasks.synthetic import SyntheticPrior, synthetic_dataset
+from al_gym.tasks.vision import load_vision
 
 __all__ = [
     "MODALITIES",
@@ -22,7 +24,9 @@ __all__ = [
     "list_suites",
     "load_bundled",
     "load_folder",
+    "load_openml",
     "load_tasks",
+    "load_vision",
     "shared_rows",
     "synthetic_dataset",
 ]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from al_gym.errors import ParameterError, UnknownNameError
 from al_gym.tasks.dataset import Dataset
 from al_gym.tasks.distribution import TaskDistribution
 from al_gym.tasks.folder import load_folder
+from al_gym.tasks.openml import load_openml
 from al_gym.tasks.suites import SUITES
+from al_gym.tasks.vision import load_vision
 
 TaskSpec = str | Path | Dataset | Sequence[Dataset] | TaskDistribution
 
@@ -19,9 +21,10 @@ def load_tasks(spec: TaskSpec, split: str | None = None) -> TaskDistribution:
     """The datasets that `spec` names, or one side of their meta-split.
 
     Args:
-        spec: the name of a suite (`al_gym.list_suites()`), a folder of npz, csv and parquet files, a dataset, datasets,
-            or a distribution. A folder whose name is that of a suite is written `./NAME`. Files of a folder that
-            cannot be used are left out with a warning; `load_folder` reports or refuses them.
+        spec: the name of a suite (`al_gym.list_suites()`), a folder of npz, csv and parquet files, `openml:61` or
+            `vision:cifar10` (several with commas between; downloaded when needed), a dataset, datasets, or a
+            distribution. A folder whose name is that of a suite is written `./NAME`. Files of a folder that cannot be
+            used are left out with a warning; `load_folder` reports or refuses them.
         split: `train`, `valid` or `test`: the suite's own split, else a split by a hash of the family; None for all.
 
     Raises:
@@ -44,6 +47,9 @@ def _resolve(spec: TaskSpec) -> TaskDistribution:
         return spec
     if isinstance(spec, Dataset):
         return TaskDistribution([spec])
+    if isinstance(spec, str) and spec.partition(":")[0] in _ONLINE:
+        kind, _, names = spec.partition(":")
+        return TaskDistribution([_ONLINE[kind](name.strip()) for name in names.split(",")])
     if isinstance(spec, str) and spec.partition(":")[0] in SUITES:
         return SUITES.make(spec)
     if isinstance(spec, str | Path):
@@ -57,3 +63,16 @@ def _resolve(spec: TaskSpec) -> TaskDistribution:
     if datasets and len(datasets) == len(spec):
         return TaskDistribution(datasets)
     raise ParameterError(f"tasks must be a suite's name, a folder, datasets or a TaskDistribution, got {spec!r}.")
+
+
+def _openml(number: str) -> Dataset:
+    if not number.isdigit():
+        raise ParameterError(f"openml: takes the numbers of datasets, as in 'openml:61,1590', got {number!r}.")
+    return load_openml(int(number))
+
+
+def _vision(name: str) -> Dataset:
+    return load_vision(name, download=True)
+
+
+_ONLINE: dict[str, Callable[[str], Dataset]] = {"openml": _openml, "vision": _vision}
