@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from functools import cache
 
-from sklearn.datasets import load_breast_cancer, load_digits, load_iris, load_wine
-
 from al_gym.errors import UnknownNameError
 from al_gym.tasks.dataset import Dataset
-
-_LOADERS = {"digits": load_digits, "breast_cancer": load_breast_cancer, "wine": load_wine, "iris": load_iris}
 
 #: Family of each bundled set. scikit-learn's digits are 1,797 rows of UCI optdigits and its breast cancer is WDBC,
 #: so they carry the families under which those sets are known in data folders (see `al_gym.tasks.overlap`).
@@ -31,9 +27,11 @@ def load_bundled(name: str) -> Dataset:
     Raises:
         UnknownNameError: no such bundled set.
     """
-    if name not in _LOADERS:
-        raise UnknownNameError("bundled dataset", name, _LOADERS)
-    bunch = _LOADERS[name]()
+    if name not in BUNDLED_FAMILIES:
+        raise UnknownNameError("bundled dataset", name, BUNDLED_FAMILIES)
+    import sklearn.datasets  # slow to import
+
+    bunch = getattr(sklearn.datasets, f"load_{name}")()
     bunch.data.setflags(write=False)
     bunch.target.setflags(write=False)
     return Dataset(

@@ -99,7 +99,7 @@ def _encode_levels(name: str, column: pd.Series[Any]) -> Iterator[tuple[str, NDA
 
     missing = column.isna().to_numpy()
     present = column[~missing]
-    if not present.map(pd.api.types.is_scalar).all():
+    if not all(map(pd.api.types.is_scalar, present)):
         raise DatasetError(f"column {name!r} holds nested values; spread them into columns or drop it.")
     texts = np.full(len(column), "missing", dtype=object)
     texts[~missing] = present.astype(str).to_numpy(dtype=object)

@@ -31,6 +31,13 @@ def test_strings_and_booleans_become_one_hot() -> None:
     assert list(encode(c=[True, None, False, True])) == ["c=False", "c=True", "c=missing"]
 
 
+def test_categories_become_one_hot_whatever_their_values() -> None:
+    frame = pd.DataFrame({"a": pd.Categorical([1, 2, None, 1]), "b": pd.Categorical([True, False, True, True])})
+    X, names = encode_columns(frame)
+    assert names == ["a=1", "a=2", "a=missing", "b=False", "b=True"]
+    np.testing.assert_array_equal(X[:, 2], [0, 0, 1, 0])
+
+
 def test_missing_numbers_are_filled_and_flagged_above_two_percent() -> None:
     few = [float(v) for v in np.random.default_rng(0).normal(size=100)]
     few[10] = few[50] = np.nan
