@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import importlib.util
 import os
-from functools import lru_cache
+from functools import cache, lru_cache
 from types import ModuleType
 
 
@@ -22,7 +22,7 @@ def available() -> bool:
     return os.environ.get("AL_GYM_NO_NUMBA", "") != "1" and _installed()
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(name: str) -> ModuleType:
     """The kernel module `al_gym.kernels.<name>`."""
     return importlib.import_module(f"al_gym.kernels.{name}")

@@ -50,9 +50,9 @@ def _fortran_gemm(
     return signature, generate
 
 
-@nb.njit
+@nb.njit(error_model="numpy")
 def gemm(ta, tb, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN201
-    """C (m, n) = alpha * op(A) (m, k) @ op(B) (k, n) + beta * C, row-major; `ta`, `tb`: transpose; `ld*`: row strides."""
+    """C (m, n) = alpha * op(A) (m, k) @ op(B) (k, n) + beta * C, row-major; `t*`: transpose, `ld*`: row strides."""
     real = C.dtype.type
     no, yes = np.int32(78), np.int32(84)  # "N", "T"
     _fortran_gemm(

@@ -19,61 +19,62 @@ RIDGE = 1e-6
 
 
 class Preconditioner(NamedTuple):
-    """The inverse of [[A, a], [a', s]], applied to (g, gb) as ub = (gb - k.g) / schur, u = P'g - ub n.
+    """The inverse of [[A, a], [a', s]], applied to (g, gb) as ub = (gb - k.g) / schur, u = inverse' g - ub n.
 
     Attributes:
-        P: (n, stride), multiplies rows of coefficients from the right.
-        n: (stride,) A^-1 a.
-        k: (stride,) the same, as what pairs with a gradient.
-        schur: (1,) Schur complement of A.
-        weight: (items,) curvature of the labelled items.
-        scratch: (items, stride).
-        panel: (2, BLOCK, stride).
+        inverse: (n, stride), multiplies rows of coefficients from the right.
+        column: (3, stride): n = A^-1 a; k, the same as what pairs with a gradient; the Schur complement of A.
+        scratch: (items, stride), one row is enough over items.
+        panel: (2 * BLOCK, stride).
+        weight: (1, width), curvature of each labelled item.
     """
 
-    P: Floats
-    n: Floats
-    k: Floats
-    schur: Floats
-    weight: Floats
+    inverse: Floats
+    column: Floats
     scratch: Floats
     panel: Floats
+    weight: Floats
 
 
-@nb.njit(fastmath=FASTMATH)
-def _invert_small(A: Floats, start: int, size: int, out: Floats) -> None:
-    """out[:size, :size] = inverse of the SPD block of A at `start`, by Gauss-Jordan elimination."""
-    for i in range(size):
-        for j in range(size):
-            out[i, j] = A[start + i, start + j]
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _invert_small(A: Floats, start: int, size: int, out: Floats, pivots: Floats) -> None:
+    """`out` = inverse of the SPD block of A at `start`, identity beyond `size`: Gauss-Jordan elimination."""
+    for i in range(BLOCK):
+        for j in range(BLOCK):
+            out[i, j] = A[start + i, start + j] if i < size and j < size else i == j
     for p in range(size):
         pivot = 1 / out[p, p]
         out[p, p] = 1
-        for j in range(size):
-            out[p, j] *= pivot
-        for i in range(size):
+        for j in range(BLOCK):
+            pivots[j] = out[p, j] * pivot
+        for i in range(BLOCK):
+            share = out[i, p]
             if i != p:
-                share = out[i, p]
                 out[i, p] = 0
-                for j in range(size):
-                    out[i, j] -= share * out[p, j]
+                for j in range(BLOCK):
+                    out[i, j] -= share * pivots[j]
+        for j in range(BLOCK):
+            out[p, j] = pivots[j]
 
 
-@nb.njit(fastmath=FASTMATH)
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
 def invert_spd(A: Floats, n: int, panel: Floats) -> None:
-    """Replace the SPD matrix A[:n, :n] by its inverse: Gauss-Jordan on blocks, most of it in matrix products."""
+    """Replace the SPD matrix A[:n, :n] by its inverse: Gauss-Jordan on blocks, most of it in matrix products.
+
+    `panel` is (2 * BLOCK, stride of A).
+    """
     stride = A.shape[1]
-    block = np.empty((BLOCK, BLOCK), A.dtype)
-    column, row = panel[0].reshape(-1), panel[1]
+    block, pivots = np.empty((BLOCK, BLOCK), A.dtype), np.empty(BLOCK, A.dtype)
+    column, row = panel[:BLOCK].reshape((stride, BLOCK)), panel[BLOCK:]
     for start in range(0, n, BLOCK):
         size = min(BLOCK, n - start)
-        _invert_small(A, start, size, block)
+        _invert_small(A, start, size, block, pivots)
         for i in range(n):
-            inside = start <= i < start + size
             for j in range(size):
-                column[i * BLOCK + j] = 0 if inside else A[i, start + j]
+                column[i, j] = A[i, start + j]
                 A[i, start + j] = 0
         for i in range(size):
+            column[start + i, :size] = 0
             A[start + i, start + i] = 1
         gemm(False, False, size, n, size, 1, block, BLOCK, A[start:], stride, 0, row, stride)
         for i in range(size):
@@ -82,7 +83,7 @@ def invert_spd(A: Floats, n: int, panel: Floats) -> None:
         gemm(False, False, n, n, size, -1, column, BLOCK, row, stride, 1, A, stride)
 
 
-@nb.njit(fastmath=FASTMATH)
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _add_ridge(A: Floats, n: int, penalty: float) -> float:
     trace = A.dtype.type(0)
     for i in range(n):
@@ -93,60 +94,66 @@ def _add_ridge(A: Floats, n: int, penalty: float) -> float:
     return ridge
 
 
-@nb.njit(fastmath=FASTMATH)
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _scale_items(X: Floats, weight: Floats, items: int, n: int, S: Floats, a: Floats) -> None:
+    """S = diag(weight)^1/2 X and a = X' weight."""
+    for i in range(items):
+        root = math.sqrt(weight[i])
+        for j in range(n):
+            x = root * X[i, j]
+            S[i, j] = x
+            a[j] += root * x
+
+
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
 def factor_features(pre: Preconditioner, X: Floats, items: int, n: int, penalty: float) -> None:
-    """Preconditioner over feature weights: A = X' diag(weight) X + penalty.
+    """Preconditioner over feature weights, from `pre.weight`: A = X' diag(weight) X + penalty.
 
     Args:
-        pre: written, from `pre.weight`.
+        pre: written.
         X: (items or more, features or more) item-major.
         items: true number of labelled items.
         n: true number of features.
         penalty: L2 weight.
     """
-    P, S, a = pre.P, pre.scratch, pre.k
-    stride = P.shape[1]
-    a[:] = 0
-    total = P.dtype.type(0)
-    for i in range(items):
-        root = math.sqrt(pre.weight[i])
-        total += pre.weight[i]
-        for j in range(n):
-            S[i, j] = root * X[i, j]
-            a[j] += pre.weight[i] * X[i, j]
-    gemm(True, False, n, n, items, 1, S, stride, S, stride, 0, P, stride)
-    _add_ridge(P, n, penalty)
-    invert_spd(P, n, pre.panel)
-    gemm(False, False, 1, n, n, 1, a, stride, P, stride, 0, pre.n, stride)
-    covered = P.dtype.type(0)
+    A, S, stride = pre.inverse, pre.scratch, pre.inverse.shape[1]
+    pre.column[:] = 0
+    n_vector, a = pre.column[0], pre.column[1]
+    _scale_items(X, pre.weight[0], items, n, S, a)
+    gemm(True, False, n, n, items, 1, S, stride, S, stride, 0, A, stride)
+    _add_ridge(A, n, penalty)
+    invert_spd(A, n, pre.panel)
+    gemm(False, False, 1, n, n, 1, a, stride, A, stride, 0, n_vector, stride)
+    covered, total = A.dtype.type(0), A.dtype.type(0)
     for j in range(n):
-        covered += a[j] * pre.n[j]
-        a[j] = pre.n[j]
-    pre.schur[0] = max(total - covered, 1e-4 * total)
+        covered += a[j] * n_vector[j]
+        a[j] = n_vector[j]
+    for i in range(items):
+        total += pre.weight[0, i]
+    pre.column[2, 0] = max(total - covered, A.dtype.type(1e-4) * total)
 
 
-@nb.njit(fastmath=FASTMATH)
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
 def factor_items(pre: Preconditioner, K: Floats, items: int, penalty: float) -> None:
     """The same over coefficients of the labelled items (weights = coefficients @ X), from K = X X'.
 
     (X' D X + penalty)^-1 X' = X' (D K + penalty)^-1, and the inverse is D^1/2 (D^1/2 K D^1/2 + penalty)^-1 D^-1/2.
     """
-    P, root, weight = pre.P, pre.scratch[0], pre.weight
-    stride = P.shape[1]
+    A, stride, root, weight = pre.inverse, pre.inverse.shape[1], pre.scratch[0], pre.weight[0]
     for i in range(items):
         root[i] = math.sqrt(weight[i])
     for i in range(items):
         for j in range(items):
-            P[i, j] = root[i] * K[i, j] * root[j]
-    ridge = _add_ridge(P, items, penalty)
-    invert_spd(P, items, pre.panel)
+            A[i, j] = root[i] * K[i, j] * root[j]
+    ridge = _add_ridge(A, items, penalty)
+    invert_spd(A, items, pre.panel)
     for i in range(items):
         inverse = 1 / root[i]
         for j in range(items):
-            P[i, j] *= inverse * root[j]
-    gemm(False, False, 1, items, items, 1, weight, stride, P, stride, 0, pre.n, stride)
-    gemm(False, False, 1, items, items, 1, pre.n, stride, K, stride, 0, pre.k, stride)
-    total = P.dtype.type(0)
+            A[i, j] *= inverse * root[j]
+    gemm(False, False, 1, items, items, 1, weight, stride, A, stride, 0, pre.column[0], stride)
+    gemm(False, False, 1, items, items, 1, pre.column[0], stride, K, stride, 0, pre.column[1], stride)
+    total = A.dtype.type(0)
     for i in range(items):
-        total += pre.n[i]
-    pre.schur[0] = ridge * total
+        total += pre.column[0, i]
+    pre.column[2, 0] = ridge * total

@@ -13,89 +13,88 @@ from al_gym.learners.softmax_fit import MEMORY
 
 Ints = NDArray[np.int64]
 
+V, G, D, E, T = range(5)
+"""Rows of `Fit.vector`: variables, gradient, direction, what pairs the direction with a gradient, scratch."""
+STEPS, PAIRED, CHANGES = 5, 5 + MEMORY, 5 + 2 * MEMORY
+"""First rows of the past steps, their E, and the changes of the gradient."""
+Z, Q, P = range(3)
+"""Rows of `Fit.logit`: logits, their change along the direction, probabilities or residuals."""
+
 
 class Fit(NamedTuple):
-    """Buffers of one fit. Rows are classes; the last axis is padded with zeros to `stride` (variables) or `width` (items).
+    """One fit at its true sizes.
+
+    A vector holds the coefficients of all classes, each in `stride` places, then the intercepts. Everything
+    beyond the true sizes is zero.
 
     Attributes:
         F: (n, width), maps coefficients to logits: X' or K.
-        V: (C, stride) coefficients. G: their gradient. D: the direction. b, gb, db: (C,) the same of the intercept.
-        E: (C, stride) what pairs with a gradient to give an inner product with D: D itself, or D @ K.
-        Z, Q: (C, width) logits, and their change along D. P: (C, width) probabilities or residuals.
-        T: (C, stride) scratch.
-        steps, paired, changes: (MEMORY, C, stride) past steps, their E, and changes of the gradient.
-        step_b, change_b: (MEMORY, C) the same of the intercept. rho, share: (MEMORY,) of the two-loop recursion.
-        item: (4, width) sums over classes.
+        vector: (5 + 3 * MEMORY, classes * stride + padded(classes)).
+        logit: (3, classes, width).
+        item: (4, width), sums over classes.
+        loop: (2, MEMORY), 1 / (step * change) and shares of the two-loop recursion.
+        X: item-major features.
+        label: (items,) int64 among the classes seen.
+        classes, items, n, stride, width: sizes; n is the number of coefficients of a class.
+        span: whether coefficients belong to items (E is D @ K) or to features (E is D).
+        penalty: L2 weight.
     """
 
     F: Floats
-    V: Floats
-    G: Floats
-    D: Floats
-    E: Floats
-    Z: Floats
-    Q: Floats
-    P: Floats
-    T: Floats
-    steps: Floats
-    paired: Floats
-    changes: Floats
+    vector: Floats
+    logit: Floats
     item: Floats
-    b: Floats
-    gb: Floats
-    db: Floats
-    step_b: Floats
-    change_b: Floats
-    rho: Floats
-    share: Floats
+    loop: Floats
+    X: Floats
+    label: Ints
+    classes: int
+    items: int
+    n: int
+    stride: int
+    width: int
+    span: bool
+    penalty: float
 
 
-@nb.njit
+@nb.njit(error_model="numpy")
 def padded(size: int) -> int:
+    """`size` rounded up to whole SIMD vectors."""
     return (size + BLOCK - 1) // BLOCK * BLOCK
 
 
-@nb.njit
+@nb.njit(error_model="numpy")
 def _take(work: Floats, used: Ints, rows: int, columns: int) -> Floats:
     """The next rows x columns entries of `work`, zeroed."""
     start = used[0]
     used[0] = start + rows * columns
-    view = work[start : used[0]].reshape((rows, columns))
-    view[:] = 0
-    return view
+    for i in range(start, used[0]):
+        work[i] = 0
+    return work[start : used[0]].reshape((rows, columns))
 
 
-@nb.njit
-def carve(work: Floats, classes: int, items: int, n: int, span: bool) -> tuple[Fit, Preconditioner]:
-    """The buffers of one fit, for its true sizes, out of one piece of memory."""
+@nb.njit(error_model="numpy")
+def carve(
+    work: Floats, X: Floats, label: Ints, classes: int, n: int, span: bool, penalty: float
+) -> tuple[Fit, Preconditioner]:
+    """The buffers of one fit."""
     used = np.zeros(1, np.int64)
+    items = len(label)
     stride, width = padded(n), padded(items)
     F = _take(work, used, n, width)
-    V, G = _take(work, used, classes, stride), _take(work, used, classes, stride)
-    D, T = _take(work, used, classes, stride), _take(work, used, classes, stride)
-    Z, Q, P = _take(work, used, classes, width), _take(work, used, classes, width), _take(work, used, classes, width)
-    steps = _take(work, used, MEMORY * classes, stride).reshape((MEMORY, classes, stride))
-    changes = _take(work, used, MEMORY * classes, stride).reshape((MEMORY, classes, stride))
-    E, paired = D, steps
-    if span:
-        E = _take(work, used, classes, stride)
-        paired = _take(work, used, MEMORY * classes, stride).reshape((MEMORY, classes, stride))
-    intercept = _take(work, used, 3 + 2 * MEMORY, classes)
+    vector = _take(work, used, 5 + 3 * MEMORY, classes * stride + padded(classes))
+    logit = _take(work, used, 3 * classes, width).reshape((3, classes, width))
+    item = _take(work, used, 4, width)
     loop = _take(work, used, 2, MEMORY)
-    fit = Fit(
-        F, V, G, D, E, Z, Q, P, T, steps, paired, changes, _take(work, used, 4, width),
-        intercept[0], intercept[1], intercept[2], intercept[3 : 3 + MEMORY], intercept[3 + MEMORY :], loop[0], loop[1],
-    )  # fmt: skip
-    vector = _take(work, used, 2, stride)
-    panel = _take(work, used, 2 * BLOCK, stride).reshape((2, BLOCK, stride))
-    scratch = _take(work, used, 1 if span else items, stride)
-    schur, weight = _take(work, used, 1, 1)[0], _take(work, used, 1, width)[0]
-    return fit, Preconditioner(_take(work, used, n, stride), vector[0], vector[1], schur, weight, scratch, panel)
+    fit = Fit(F, vector, logit, item, loop, X, label, classes, items, n, stride, width, span, penalty)
+    inverse, panel = _take(work, used, n, stride), _take(work, used, 2 * BLOCK, stride)
+    column, scratch = _take(work, used, 3, stride), _take(work, used, 1 if span else items, stride)
+    return fit, Preconditioner(inverse, column, scratch, panel, _take(work, used, 1, width))
 
 
-@nb.njit
+@nb.njit(error_model="numpy")
 def room(classes: int, items: int, n: int) -> int:
     """Entries that `carve` takes at most."""
     stride, width = padded(n), padded(items)
-    per_class = (5 + 3 * MEMORY) * stride + 3 * width + 2 * MEMORY + 4
-    return classes * per_class + n * (width + stride) + (items + 2 * BLOCK + 2) * stride + 5 * width + 6 * MEMORY + 1
+    vectors = (5 + 3 * MEMORY) * (classes * stride + padded(classes))
+    rest = 3 * classes * width + 5 * width + 2 * MEMORY + (items + 3 + 2 * BLOCK) * stride
+    return n * (width + stride) + vectors + rest

@@ -14,76 +14,78 @@ from torch import Tensor
 
 from al_gym.kernels.blas import FASTMATH, gemm
 from al_gym.kernels.curvature import Floats, Preconditioner
-from al_gym.kernels.softmax_buffers import Fit, Ints, carve, room
-from al_gym.kernels.softmax_solver import evaluate, factor, logits, normalise, solve, start_span
+from al_gym.kernels.softmax_buffers import Fit, Ints, P, Q, V, Z, carve, room
+from al_gym.kernels.softmax_solver import add_intercept, evaluate, factor, map_logits, normalise, solve, start_span
 from al_gym.learners.softmax_fit import DEFAULT_TOL, FLOAT64_BELOW, MAX_ITER
 
 SPAN_SHARE = 1.3
 """Coefficients of the items are used up to this number of items per feature."""
 
 
-@nb.njit(fastmath=FASTMATH)
-def _start_features(fit: Fit, pre: Preconditioner, X: Floats, weights: Floats, items: int, penalty: float) -> None:
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _start_features(fit: Fit, pre: Preconditioner, weights: Floats) -> None:
     """Variables, logits, probabilities and preconditioner at `weights`, over features."""
-    n = len(fit.F)
-    for i in range(items):
-        for j in range(n):
-            fit.F[j, i] = X[i, j]
-    fit.V[:, :n] = weights[:, :n]
-    fit.b[:] = weights[:, -1]
-    logits(fit, fit.V, fit.b, fit.Z, items)
-    evaluate(fit, 0.0, items)
+    for i in range(fit.items):
+        for j in range(fit.n):
+            fit.F[j, i] = fit.X[i, j]
+    v = fit.vector[V]
+    for c in range(fit.classes):
+        v[c * fit.stride : c * fit.stride + fit.n] = weights[c, : fit.n]
+        v[fit.classes * fit.stride + c] = weights[c, -1]
+    map_logits(fit, v, fit.logit[P])
+    add_intercept(fit, v, fit.logit[P], fit.logit[Z])
+    evaluate(fit, 0.0)
     normalise(fit)
-    factor(fit, pre, X, items, penalty, False)
+    factor(fit, pre)
 
 
-@nb.njit(fastmath=FASTMATH)
-def _start_items(
-    fit: Fit, pre: Preconditioner, X: Floats, weights: Floats, items: int, n: int, penalty: float
-) -> None:
-    """The same over coefficients of the items."""
-    width, pitch = fit.F.shape[1], X.shape[1]
-    gemm(False, True, items, items, n, 1, X, pitch, X, pitch, 0, fit.F, width)
-    gemm(False, True, len(weights), items, n, 1, weights, weights.shape[1], X, pitch, 0, fit.Q, width)
-    fit.b[:] = weights[:, -1]
-    for c in range(len(weights)):
-        for i in range(items):
-            fit.Z[c, i] = fit.Q[c, i] + fit.b[c]
-    evaluate(fit, 0.0, items)
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _start_items(fit: Fit, pre: Preconditioner, weights: Floats, n: int) -> None:
+    """The same over coefficients of the items; `n` counts features."""
+    X, pitch, v, q = fit.X, fit.X.shape[1], fit.vector[V], fit.logit[Q]
+    gemm(False, True, fit.items, fit.items, n, 1, X, pitch, X, pitch, 0, fit.F, fit.width)
+    gemm(False, True, fit.classes, fit.items, n, 1, weights, weights.shape[1], X, pitch, 0, q, fit.width)
+    warm = False
+    for c in range(fit.classes):
+        v[fit.classes * fit.stride + c] = weights[c, -1]
+        warm |= np.any(weights[c, :n] != 0)
+    add_intercept(fit, v, q, fit.logit[Z])
+    evaluate(fit, 0.0)
     normalise(fit)
-    factor(fit, pre, X, items, penalty, True)
-    if np.any(weights != 0):
-        start_span(fit, pre, items)
-        logits(fit, fit.V, fit.b, fit.Z, items)
-        evaluate(fit, 0.0, items)
+    factor(fit, pre)
+    if warm:
+        start_span(fit, pre)
+        map_logits(fit, v, fit.logit[P])
+        add_intercept(fit, v, fit.logit[P], fit.logit[Z])
+        evaluate(fit, 0.0)
         normalise(fit)
 
 
-@nb.njit(fastmath=FASTMATH)
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _fit_task(
     X: Floats, label: Ints, n: int, weights: Floats, work: Floats, penalty: float, tol: float, max_iter: int
 ) -> int:
     """Fit one task: `weights` (classes seen, D + 1) holds the start, then the solution; X is (M, D)."""
     classes, items = len(weights), len(label)
     span = items <= SPAN_SHARE * n
-    fit, pre = carve(work, classes, items, items if span else n, span)
     strength = penalty * 2 if classes == 2 else penalty
+    fit, pre = carve(work, X, label, classes, items if span else n, span, strength)
     if span:
-        _start_items(fit, pre, X, weights, items, n, strength)
+        _start_items(fit, pre, weights, n)
     else:
-        _start_features(fit, pre, X, weights, items, strength)
-    iterations = solve(fit, pre, X, label, strength, tol * tol * items * classes, max_iter, span)
+        _start_features(fit, pre, weights)
+    iterations = solve(fit, pre, tol * tol * items * classes, max_iter)
+    v, stride = fit.vector[V], fit.stride
     if span:
-        gemm(
-            False, False, classes, n, items, 1, fit.V, fit.V.shape[1], X, X.shape[1], 0, weights, weights.shape[1]
-        )
-    else:
-        weights[:, :n] = fit.V[:, :n]
-    weights[:, -1] = fit.b
+        gemm(False, False, classes, n, items, 1, v, stride, X, X.shape[1], 0, weights, weights.shape[1])
+    for c in range(classes):
+        if not span:
+            weights[c, :n] = v[c * stride : c * stride + n]
+        weights[c, -1] = v[classes * stride + c]
     return iterations
 
 
-@nb.njit
+@nb.njit(error_model="numpy")
 def _classes(seen: Floats, y: Ints, found: Ints, place: Ints, label: Ints) -> int:
     """Number the classes seen: `found` lists them, `label` renames `y`."""
     k = 0
@@ -100,7 +102,7 @@ def _classes(seen: Floats, y: Ints, found: Ints, place: Ints, label: Ints) -> in
     return k
 
 
-@nb.njit(cache=True, nogil=True)
+@nb.njit(cache=True, nogil=True, error_model="numpy")
 def _fit_rows(
     X: Floats, y: Ints, count: Ints, n_features: Ints, seen: Floats, W: Floats, penalty: Floats,
     tol: float, max_iter: int, rows: Ints,

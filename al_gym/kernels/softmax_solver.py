@@ -8,162 +8,209 @@ import numpy as np
 from al_gym.kernels.blas import FASTMATH, gemm
 from al_gym.kernels.curvature import Floats, Preconditioner, factor_features, factor_items
 from al_gym.kernels.elementwise import exp
-from al_gym.kernels.softmax_buffers import Fit, Ints
+from al_gym.kernels.softmax_buffers import CHANGES, PAIRED, STEPS, D, E, Fit, G, P, Q, T, V, Z
 from al_gym.learners.softmax_fit import CURVATURE_FLOOR, LINE_SEARCH_SLOPE, LINE_SEARCH_STEPS, MEMORY, REFRESH
 
 START_STEPS = 3
 """Refinements that turn warm-start weights into coefficients of the items."""
 
 
-@nb.njit(fastmath=FASTMATH)
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _dot(a: Floats, b: Floats) -> float:
-    x, y = a.reshape(-1), b.reshape(-1)
-    total = x.dtype.type(0)
-    for i in range(x.size):
-        total += x[i] * y[i]
+    total = a.dtype.type(0)
+    for i in range(a.size):
+        total += a[i] * b[i]
     return total
 
 
-@nb.njit(fastmath=FASTMATH)
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _add(share: float, a: Floats, b: Floats) -> None:
-    """b += share * a."""
-    x, y = a.reshape(-1), b.reshape(-1)
-    factor = x.dtype.type(share)
-    for i in range(x.size):
-        y[i] += factor * x[i]
+    """B += share * a."""
+    factor = a.dtype.type(share)
+    for i in range(a.size):
+        b[i] += factor * a[i]
 
 
-@nb.njit(fastmath=FASTMATH)
-def logits(fit: Fit, V: Floats, b: Floats, out: Floats, items: int) -> None:
-    n, width = fit.F.shape
-    gemm(False, False, len(V), items, n, 1, V, V.shape[1], fit.F, width, 0, out, width)
-    for c in range(len(V)):
-        for i in range(items):
-            out[c, i] += b[c]
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _scale(share: float, a: Floats, b: Floats) -> None:
+    """B = share * a."""
+    factor = a.dtype.type(share)
+    for i in range(a.size):
+        b[i] = factor * a[i]
 
 
-@nb.njit(fastmath=FASTMATH)
-def evaluate(fit: Fit, t: float, items: int) -> tuple[float, float]:
-    """Sum p q and the variance of q under p, at logits Z + t Q; leaves exponentials in P and 1 / their sum in item[1]."""
-    Z, Q, P = fit.Z, fit.Q, fit.P
-    top, norm, first, second = fit.item
-    step = Z.dtype.type(t)
-    for i in range(Z.shape[1]):
-        top[i] = Z[0, i] + step * Q[0, i]
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _subtract_from(a: Floats, b: Floats) -> None:
+    """B = a - b."""
+    for i in range(a.size):
+        b[i] = a[i] - b[i]
+
+
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def add_intercept(fit: Fit, vector: Floats, logits: Floats, out: Floats) -> None:
+    """`out` = logits plus the intercepts of `vector`."""
+    for c in range(fit.classes):
+        shift = vector[fit.classes * fit.stride + c]
+        for i in range(fit.items):
+            out[c, i] = logits[c, i] + shift
+
+
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def map_logits(fit: Fit, vector: Floats, out: Floats) -> None:
+    """`out` = coefficients @ F, without intercepts."""
+    gemm(False, False, fit.classes, fit.items, fit.n, 1, vector, fit.stride, fit.F, fit.width, 0, out, fit.width)
+
+
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _exponentials(z: Floats, q: Floats, step: float, p: Floats, top: Floats, norm: Floats) -> None:
+    """Write p = exp(z + step q - top), with `top` the largest of an item; norm = their sums."""
+    for i in range(z.shape[1]):
+        top[i] = z[0, i] + step * q[0, i]
         norm[i] = 0
+    for c in range(1, len(z)):
+        for i in range(z.shape[1]):
+            top[i] = max(top[i], z[c, i] + step * q[c, i])
+    for c in range(len(z)):
+        for i in range(z.shape[1]):
+            e = exp(z[c, i] + step * q[c, i] - top[i])
+            p[c, i] = e
+            norm[i] += e
+
+
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _moments(p: Floats, q: Floats, first: Floats, second: Floats) -> None:
+    """Sums of p q and p q^2 over classes."""
+    for i in range(p.shape[1]):
         first[i] = 0
         second[i] = 0
-    for c in range(1, len(Z)):
-        for i in range(Z.shape[1]):
-            top[i] = max(top[i], Z[c, i] + step * Q[c, i])
-    for c in range(len(Z)):
-        for i in range(Z.shape[1]):
-            q = Q[c, i]
-            e = exp(Z[c, i] + step * q - top[i])
-            P[c, i] = e
-            norm[i] += e
-            first[i] += e * q
-            second[i] += e * q * q
-    slope, bend = Z.dtype.type(0), Z.dtype.type(0)
-    for i in range(items):
+    for c in range(len(p)):
+        for i in range(p.shape[1]):
+            pq = p[c, i] * q[c, i]
+            first[i] += pq
+            second[i] += pq * q[c, i]
+
+
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def evaluate(fit: Fit, t: float) -> tuple[float, float]:
+    """Mean and variance of Q under the softmax at Z + t Q, summed over items; leaves exponentials in P."""
+    z, q, p = fit.logit[Z], fit.logit[Q], fit.logit[P]
+    top, norm, first, second = fit.item[0], fit.item[1], fit.item[2], fit.item[3]
+    _exponentials(z, q, z.dtype.type(t), p, top, norm)
+    _moments(p, q, first, second)
+    slope, bend = z.dtype.type(0), z.dtype.type(0)
+    for i in range(fit.items):
         norm[i] = 1 / norm[i]
         mean = first[i] * norm[i]
         slope += mean
         bend += second[i] * norm[i] - mean * mean
-    for i in range(items, Z.shape[1]):
+    for i in range(fit.items, fit.width):
         norm[i] = 0
     return slope, bend
 
 
-@nb.njit(fastmath=FASTMATH)
-def normalise(fit: Fit) -> None:
-    for c in range(len(fit.P)):
-        for i in range(fit.P.shape[1]):
-            fit.P[c, i] *= fit.item[1, i]
-
-
-@nb.njit(fastmath=FASTMATH)
-def _weigh(fit: Fit, weight: Floats) -> None:
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _weigh(p: Floats, total: Floats, square: Floats, weight: Floats) -> None:
     """Curvature of each item: the mean of p (1 - p) over classes, weighted by itself."""
-    total, square = fit.item[2], fit.item[3]
-    total[:] = 1e-30
-    square[:] = 0
-    for c in range(len(fit.P)):
-        for i in range(fit.P.shape[1]):
-            q = fit.P[c, i] * (1 - fit.P[c, i])
+    for i in range(p.shape[1]):
+        total[i] = 1e-30
+        square[i] = 0
+    for c in range(len(p)):
+        for i in range(p.shape[1]):
+            q = p[c, i] * (1 - p[c, i])
             total[i] += q
             square[i] += q * q
-    for i in range(weight.size):
+    for i in range(p.shape[1]):
         weight[i] = max(square[i] / total[i], weight.dtype.type(CURVATURE_FLOOR))
 
 
-@nb.njit(fastmath=FASTMATH)
-def _gradient(fit: Fit, X: Floats, label: Ints, penalty: float, span: bool) -> None:
-    """Gradient from the probabilities in P, which become residuals."""
-    P, G, V = fit.P, fit.G, fit.V
-    for i in range(len(label)):
-        P[label[i], i] -= 1
-    if span:
-        G[:] = P
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def normalise(fit: Fit) -> None:
+    """Exponentials in P become probabilities."""
+    p, norm = fit.logit[P], fit.item[1]
+    for c in range(fit.classes):
+        for i in range(fit.width):
+            p[c, i] *= norm[i]
+
+
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def factor(fit: Fit, pre: Preconditioner) -> None:
+    """The preconditioner at the probabilities in P."""
+    _weigh(fit.logit[P], fit.item[2], fit.item[3], pre.weight[0])
+    if fit.span:
+        factor_items(pre, fit.F, fit.items, fit.penalty)
     else:
-        n, items = len(fit.F), len(label)
-        gemm(False, False, len(P), n, items, 1, P, P.shape[1], X, X.shape[1], 0, G, G.shape[1])
-    _add(penalty, V, G)
-    for c in range(len(P)):
-        total = P.dtype.type(0)
-        for i in range(P.shape[1]):
-            total += P[c, i]
-        fit.gb[c] = total
+        factor_features(pre, fit.X, fit.items, fit.n, fit.penalty)
 
 
-@nb.njit(fastmath=FASTMATH)
-def _precondition(fit: Fit, pre: Preconditioner, span: bool) -> None:
-    """(D, db) = inverse preconditioner applied to (D, db), and E from D."""
-    D, T, db, n, stride = fit.D, fit.T, fit.db, len(fit.F), fit.D.shape[1]
-    for c in range(len(D)):
-        db[c] = (db[c] - _dot(pre.k, D[c])) / pre.schur[0]
-    gemm(False, False, len(D), n, n, 1, D, stride, pre.P, stride, 0, T, stride)
-    D[:] = T
-    for c in range(len(D)):
-        _add(-db[c], pre.n, D[c])
-    if span:
-        gemm(False, False, len(D), n, n, 1, D, stride, fit.F, stride, 0, fit.E, stride)
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _gradient(fit: Fit) -> None:
+    """The gradient from the probabilities in P, which become residuals."""
+    p, g = fit.logit[P], fit.vector[G]
+    size = fit.classes * fit.stride
+    for i in range(fit.items):
+        p[fit.label[i], i] -= 1
+    if fit.span:
+        g[:size] = p.reshape(-1)
+    else:
+        pitch = fit.X.shape[1]
+        gemm(False, False, fit.classes, fit.n, fit.items, 1, p, fit.width, fit.X, pitch, 0, g, fit.stride)
+    _add(fit.penalty, fit.vector[V, :size], g[:size])
+    for c in range(fit.classes):
+        total = p.dtype.type(0)
+        for i in range(fit.width):
+            total += p[c, i]
+        g[size + c] = total
 
 
-@nb.njit(fastmath=FASTMATH)
-def _direction(fit: Fit, pre: Preconditioner, stored: int, span: bool) -> float:
-    """D, E, db = the L-BFGS direction (two-loop recursion); returns the slope along it."""
-    D, E, db, rho, share = fit.D, fit.E, fit.db, fit.rho, fit.share
-    for c in range(len(D)):
-        db[c] = -fit.gb[c]
-        for i in range(D.shape[1]):
-            D[c, i] = -fit.G[c, i]
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _precondition(fit: Fit, pre: Preconditioner) -> None:
+    """D = inverse preconditioner applied to D, and E from D."""
+    d, u, stride, size = fit.vector[D], fit.vector[T], fit.stride, fit.classes * fit.stride
+    gemm(False, False, fit.classes, fit.n, fit.n, 1, d, stride, pre.inverse, stride, 0, u, stride)
+    for c in range(fit.classes):
+        row = d[c * stride : (c + 1) * stride]
+        shift = (d[size + c] - _dot(pre.column[1], row)) / pre.column[2, 0]
+        d[size + c] = shift
+        _scale(1, u[c * stride : (c + 1) * stride], row)
+        _add(-shift, pre.column[0], row)
+    if fit.span:
+        e = fit.vector[E]
+        map_logits(fit, d, e)
+        e[size:] = d[size:]
+
+
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _direction(fit: Fit, pre: Preconditioner, stored: int) -> float:
+    """D and E = the L-BFGS direction (two-loop recursion); returns the slope along it."""
+    vector, rho, share = fit.vector, fit.loop[0], fit.loop[1]
+    d, paired, e = vector[D], PAIRED if fit.span else STEPS, vector[E if fit.span else D]
+    _scale(-1, vector[G], d)
     oldest = max(0, stored - MEMORY)
     for age in range(stored - 1, oldest - 1, -1):
         j = age % MEMORY
-        share[j] = rho[j] * (_dot(fit.paired[j], D) + _dot(fit.step_b[j], db))
-        _add(-share[j], fit.changes[j], D)
-        _add(-share[j], fit.change_b[j], db)
-    _precondition(fit, pre, span)
+        share[j] = rho[j] * _dot(vector[paired + j], d)
+        _add(-share[j], vector[CHANGES + j], d)
+    _precondition(fit, pre)
     for age in range(oldest, stored):
         j = age % MEMORY
-        rest = share[j] - rho[j] * (_dot(fit.changes[j], E) + _dot(fit.change_b[j], db))
-        _add(rest, fit.steps[j], D)
-        _add(rest, fit.step_b[j], db)
-        if span:
-            _add(rest, fit.paired[j], E)
-    return _dot(E, fit.G) + _dot(db, fit.gb)
+        rest = share[j] - rho[j] * _dot(vector[CHANGES + j], e)
+        _add(rest, vector[STEPS + j], d)
+        if fit.span:
+            _add(rest, vector[PAIRED + j], e)
+    return _dot(e, vector[G])
 
 
-@nb.njit(fastmath=FASTMATH)
-def _line_search(fit: Fit, label: Ints, slope: float, penalty: float) -> float:
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _line_search(fit: Fit, slope: float) -> float:
     """Step at which the slope along the direction has nearly vanished; P holds its exponentials."""
-    quadratic, linear = penalty * _dot(fit.E, fit.D), penalty * _dot(fit.E, fit.V)
-    for i in range(len(label)):
-        linear -= fit.Q[label[i], i]
+    size, q = fit.classes * fit.stride, fit.logit[Q]
+    e = fit.vector[E if fit.span else D, :size]
+    quadratic, linear = fit.penalty * _dot(e, fit.vector[D, :size]), fit.penalty * _dot(e, fit.vector[V, :size])
+    for i in range(fit.items):
+        linear -= q[fit.label[i], i]
     t, low, high = 1.0, 0.0, np.inf
     for trial in range(LINE_SEARCH_STEPS):
-        mean, variance = evaluate(fit, t, len(label))
+        mean, variance = evaluate(fit, t)
         here = mean + linear + t * quadratic
         if abs(here) <= LINE_SEARCH_SLOPE * abs(slope) or trial == LINE_SEARCH_STEPS - 1:
             break
@@ -176,83 +223,66 @@ def _line_search(fit: Fit, label: Ints, slope: float, penalty: float) -> float:
     return t
 
 
-@nb.njit(fastmath=FASTMATH)
-def _move(fit: Fit, t: float, stored: int, span: bool) -> None:
-    """Take the step t and remember it; the old gradient waits in the slot of its change."""
-    j = stored % MEMORY
-    step = fit.V.dtype.type(t)
-    fit.steps[j][:] = step * fit.D
-    fit.step_b[j][:] = step * fit.db
-    if span:
-        fit.paired[j][:] = step * fit.E
-    fit.changes[j][:] = fit.G
-    fit.change_b[j][:] = fit.gb
-    _add(t, fit.D, fit.V)
-    _add(t, fit.db, fit.b)
-    _add(t, fit.Q, fit.Z)
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _move(fit: Fit, t: float, stored: int) -> None:
+    """Take the step t and remember it; the old gradient waits in the place of its change."""
+    vector, j = fit.vector, stored % MEMORY
+    _scale(t, vector[D], vector[STEPS + j])
+    if fit.span:
+        _scale(t, vector[E], vector[PAIRED + j])
+    _scale(1, vector[G], vector[CHANGES + j])
+    _add(1, vector[STEPS + j], vector[V])
+    _add(t, fit.logit[Q].reshape(-1), fit.logit[Z].reshape(-1))
 
 
-@nb.njit(fastmath=FASTMATH)
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _remember(fit: Fit, stored: int) -> int:
     """Turn the old gradient into its change; returns the number of pairs, grown if this one is of use."""
-    j = stored % MEMORY
-    change, change_b = fit.changes[j], fit.change_b[j]
-    for c in range(len(change)):
-        change_b[c] = fit.gb[c] - change_b[c]
-        for i in range(change.shape[1]):
-            change[c, i] = fit.G[c, i] - change[c, i]
-    product = _dot(fit.paired[j], change) + _dot(fit.step_b[j], change_b)
+    vector, j = fit.vector, stored % MEMORY
+    change = vector[CHANGES + j]
+    _subtract_from(vector[G], change)
+    product = _dot(vector[(PAIRED if fit.span else STEPS) + j], change)
     if product <= 0:
         return stored
-    fit.rho[j] = 1 / product
+    fit.loop[0, j] = 1 / product
     return stored + 1
 
 
-@nb.njit(fastmath=FASTMATH)
-def factor(fit: Fit, pre: Preconditioner, X: Floats, items: int, penalty: float, span: bool) -> None:
-    _weigh(fit, pre.weight)
-    if span:
-        factor_items(pre, fit.F, items, penalty)
-    else:
-        factor_features(pre, X, items, len(fit.F), penalty)
-
-
-@nb.njit(fastmath=FASTMATH)
-def solve(
-    fit: Fit, pre: Preconditioner, X: Floats, label: Ints, penalty: float, target: float, max_iter: int, span: bool
-) -> int:
-    """Minimise from V and b, whose probabilities are in P and preconditioner in `pre`; returns the iterations."""
-    items, stored = len(label), 0
-    _gradient(fit, X, label, penalty, span)
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def solve(fit: Fit, pre: Preconditioner, target: float, max_iter: int) -> int:
+    """Minimise from V, whose probabilities are in P and preconditioner in `pre`; returns the iterations."""
+    stored = 0
+    _gradient(fit)
     for iteration in range(max_iter):
-        slope = _direction(fit, pre, stored, span)
+        slope = _direction(fit, pre, stored)
         if slope >= -target:
             return iteration
-        if span:
-            for c in range(len(fit.Q)):
-                for i in range(items):
-                    fit.Q[c, i] = fit.E[c, i] + fit.db[c]
+        if fit.span:
+            e = fit.vector[E, : fit.classes * fit.width].reshape((fit.classes, fit.width))
+            add_intercept(fit, fit.vector[D], e, fit.logit[Q])
         else:
-            logits(fit, fit.D, fit.db, fit.Q, items)
-        t = _line_search(fit, label, slope, penalty)
-        _move(fit, t, stored, span)
+            map_logits(fit, fit.vector[D], fit.logit[P])
+            add_intercept(fit, fit.vector[D], fit.logit[P], fit.logit[Q])
+        t = _line_search(fit, slope)
+        _move(fit, t, stored)
         normalise(fit)
         if iteration + 1 in REFRESH:
-            factor(fit, pre, X, items, penalty, span)
-        _gradient(fit, X, label, penalty, span)
+            factor(fit, pre)
+        _gradient(fit)
         stored = _remember(fit, stored)
     return max_iter
 
 
-@nb.njit(fastmath=FASTMATH)
-def start_span(fit: Fit, pre: Preconditioner, items: int) -> None:
-    """Coefficients of the items whose logits fit those in Q (without intercept): ridge regression, refined."""
-    V, E, Q, T, stride = fit.V, fit.E, fit.Q, fit.T, fit.V.shape[1]
-    E[:] = Q
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def start_span(fit: Fit, pre: Preconditioner) -> None:
+    """Coefficients V of the items whose logits fit those in Q (without intercept): ridge regression, refined."""
+    v, e, u, weight, q = fit.vector[V], fit.vector[E], fit.vector[T], pre.weight[0], fit.logit[Q].reshape(-1)
+    size, k, items, stride = q.size, fit.classes, fit.items, fit.stride
+    e[:size] = q
     for _ in range(START_STEPS):
-        for c in range(len(E)):
-            for i in range(items):
-                T[c, i] = E[c, i] * pre.weight[i]
-        gemm(False, False, len(V), items, items, 1, T, stride, pre.P, stride, 1, V, stride)
-        E[:] = Q
-        gemm(False, False, len(V), items, items, -1, V, stride, fit.F, stride, 1, E, stride)
+        for start in range(0, size, stride):
+            for i in range(stride):
+                u[start + i] = e[start + i] * weight[i]
+        gemm(False, False, k, items, items, 1, u, stride, pre.inverse, stride, 1, v, stride)
+        e[:size] = q
+        gemm(False, False, k, items, items, -1, v, stride, fit.F, stride, 1, e, stride)
