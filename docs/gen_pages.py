@@ -10,7 +10,6 @@ import importlib
 import inspect
 import pkgutil
 import re
-import sys
 from collections.abc import Callable, Iterator
 from html import unescape
 from pathlib import Path
@@ -19,8 +18,6 @@ from typing import TYPE_CHECKING, Any
 
 import gymnasium
 from gymnasium.envs.registration import EnvSpec, load_env_creator
-
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import al_gym
 from al_gym.envs.engine import Settings
@@ -32,6 +29,7 @@ if TYPE_CHECKING:
     from mkdocs.structure.files import Files
     from mkdocs.structure.pages import Page
 
+ROOT = Path(__file__).resolve().parent.parent
 ENTRY_SECTIONS = {"Args", "Arguments", "Attributes", "Parameters", "Raises"}
 SECTION = re.compile(r"^([A-Z][A-Za-z ]*):$")
 MATH = re.compile(
@@ -117,7 +115,7 @@ def reraise(name: str) -> None:
 
 def registries() -> dict[str, Registry[Any]]:
     """Folder of the pages ("strategies") -> registry, for every registry in the library."""
-    found = (value for module in modules() for value in vars(module).values() if isinstance(value, Registry))
+    found = (value for module in modules() for value in list(vars(module).values()) if isinstance(value, Registry))
     return {plural(registry.kind): registry for registry in found}
 
 
@@ -161,8 +159,8 @@ def api_pages() -> dict[str, str]:
         name = module.__name__
         if any(part.startswith("_") for part in name.split(".")):
             continue
-        top = name.split(".")[1] if hasattr(module, "__path__") or name.count(".") > 1 else ""
-        groups.setdefault(f"al_gym.{top}" if top and name != "al_gym" else "al_gym", []).append(name)
+        package = name if hasattr(module, "__path__") else name.rpartition(".")[0]
+        groups.setdefault(".".join(package.split(".")[:2]), []).append(name)
     rows = [(f"[`{group}`]({group}.md)", first_line(importlib.import_module(group))) for group in sorted(groups)]
     result = {"api/index.md": "# API reference\n\n" + table(("package", "what lives there"), rows)}
     for group, names in groups.items():
@@ -265,9 +263,13 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Add the generated pages to the site and hang them into the side bar."""
     from mkdocs.structure.files import File
 
-    generated = pages()
+    home = (ROOT / "README.md").read_text()
+    generated = {
+        "index.md": re.sub(r"(?<!!)\[([^\]]*)\]\((?!docs/)[^)]*\)", r"\1", home).replace("](docs/", "](")
+    } | pages()
     for path, text in generated.items():
         files.append(File.generated(config, path, content=text))
+    del generated["index.md"]
     hang(config.nav, navigation(list(generated)))
     return files
 

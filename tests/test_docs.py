@@ -13,6 +13,7 @@ import gymnasium
 import pytest
 
 import al_gym
+from al_gym.envs.rewards import REWARDS
 
 ROOT = Path(__file__).resolve().parent.parent
 HAND_WRITTEN = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
@@ -46,19 +47,22 @@ def test_every_environment_has_its_page(pages: dict[str, str]) -> None:
         assert "round_cost=" in page, "the constructor arguments are missing"
 
 
-@pytest.mark.parametrize("folder", ["strategies", "learners", "suites"])
-def test_every_piece_has_its_page(pages: dict[str, str], folder: str) -> None:
-    for name, line in getattr(al_gym, f"list_{folder}")().items():
+@pytest.mark.parametrize(
+    ("folder", "listing"),
+    [("strategies", "strategies"), ("learners", "learners"), ("task-suites", "suites"), ("policies", "policies")],
+)
+def test_every_piece_has_its_page(pages: dict[str, str], folder: str, listing: str) -> None:
+    known = getattr(al_gym, f"list_{listing}")()
+    assert known
+    for name, line in known.items():
         page = pages[f"{folder}/{name}.md"]
         assert line.strip(), f"{name} has no docstring"
         assert page.startswith(f"# {name}\n\n{line[:20]}")
         assert f"[`{name}`]({name}.md)" in pages[f"{folder}/index.md"]
 
 
-def test_every_reward_and_policy_has_its_page(pages: dict[str, str]) -> None:
-    rewards = {"gain_per_label", "aulc", "advantage", "steps_to_target"}
-    assert {f"rewards/{name}.md" for name in rewards} <= set(pages)
-    assert {f"policies/{name}.md" for name in ("switch", "random-strategy")} <= set(pages)
+def test_every_reward_has_its_page(pages: dict[str, str]) -> None:
+    assert {f"rewards/{name}.md" for name in REWARDS.names()} <= set(pages)
 
 
 def test_api_pages_cover_every_public_module(pages: dict[str, str]) -> None:
