@@ -180,7 +180,8 @@ def train(args: Arguments, config: Config, tasks: TrainingTasks, folder: Path) -
 
 def learn(args: Arguments, config: Config, model: BaseAlgorithm, folder: Path, restored: Restored | None) -> bool:
     """Run the algorithm under checkpoints, a progress bar and a clean stop, and export the policy."""
-    training = {**saved_arguments(args), **asdict(config)}
+    fixed = {name: value for name, value in saved_arguments(args).items() if name not in FREE_ON_RESUME}
+    training = {"arguments": fixed, **asdict(config)}
 
     def export(model: BaseAlgorithm) -> None:
         export_policy(model, folder, args.env, training)
@@ -210,7 +211,13 @@ def judge(folder: Path) -> None:
     policies |= {name: name for name in DEFAULT_STRATEGIES}
     console.print(f"Judging on {JUDGES} datasets, {JUDGE_SEEDS} seeds:")
     result = al_gym.evaluate(
-        policies, tasks=JUDGES, seeds=JUDGE_SEEDS, max_budget_share=JUDGE_BUDGET_SHARE, out=folder / "heldout"
+        policies,
+        tasks=JUDGES,
+        seeds=JUDGE_SEEDS,
+        max_budget_share=JUDGE_BUDGET_SHARE,
+        save_queries=True,
+        progress=True,
+        out=folder / "heldout",
     )
     console.print(summary_table(result.summary), paired_table(result.summary, "learned"))
 
@@ -225,6 +232,9 @@ def command(argv: Sequence[str] | None = None) -> int:
     except Stopped as stopped:
         print("Stopped after a checkpoint; --resume continues.", file=sys.stderr)
         return 128 + stopped.signal
+    except KeyboardInterrupt:
+        print("Interrupted; --resume continues from the last checkpoint or finished campaign.", file=sys.stderr)
+        return 130
     return 0
 
 
