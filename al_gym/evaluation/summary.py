@@ -231,5 +231,7 @@ def budgets_by_dataset(datasets: Sequence[str], budget: Budget) -> dict[str, int
 def package_versions(packages: Sequence[str] = PACKAGES) -> dict[str, str]:
     """Version of Python and of each package; a package that is not installed is left out."""
     versions = {"python": platform.python_version()}
-    installed = {distribution.name.lower(): distribution.version for distribution in metadata.distributions()}
+    installed = {
+        distribution.name.lower().replace("_", "-"): distribution.version for distribution in metadata.distributions()
+    }
     return versions | {name: installed[name] for name in packages if name in installed}
