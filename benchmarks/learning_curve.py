@@ -29,13 +29,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
+CAMPAIGN = ["dataset", "seed", "policy"]
 GRID = 41
 RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean test accuracy on a common grid of labels, with its interval; each array is (GRID,) in [0, 1]."""
+    """Mean test accuracy on the common grid of labels, with its interval; each array is (GRID,) in [0, 1]."""
 
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -43,16 +44,15 @@ class Curve:
 
 
 def common_grid(results: pd.DataFrame) -> NDArray[np.float64]:
-    """(GRID,) label counts that every campaign has reached: no curve is extended."""
-    campaigns = results.groupby(["dataset", "seed", "policy"])["n_labelled"]
-    return np.linspace(campaigns.min().max(), campaigns.max().min(), GRID)
+    """(GRID,) label counts after the seed set that every campaign has reached: no curve is extended."""
+    return np.linspace(0, results.groupby(CAMPAIGN)["bought"].max().min(), GRID)
 
 
 def curve(results: pd.DataFrame, policy: str, grid: NDArray[np.float64], rng: np.random.Generator) -> Curve:
     """The curve of one policy: campaigns interpolated to `grid`, averaged over datasets, seeds resampled."""
-    rows = results[results["policy"] == policy].sort_values("n_labelled")
+    rows = results[results["policy"] == policy].sort_values("bought")
     campaigns = {
-        key: np.interp(grid, group["n_labelled"], group["test_accuracy"])
+        key: np.interp(grid, group["bought"], group["test_accuracy"])
         for key, group in rows.groupby(["dataset", "seed"])
     }
     datasets, seeds = (sorted({key[axis] for key in campaigns}) for axis in (0, 1))
@@ -65,6 +65,8 @@ def curve(results: pd.DataFrame, policy: str, grid: NDArray[np.float64], rng: np
 
 def draw(results: pd.DataFrame, path: Path) -> None:
     """Write the picture: one line and one band a policy, best area first in the legend."""
+    seed_set = results.groupby(CAMPAIGN)["n_labelled"].transform("min")
+    results = results.assign(bought=results["n_labelled"] - seed_set)
     grid = common_grid(results)
     curves = {policy: curve(results, policy, grid, np.random.default_rng(0)) for policy in results["policy"].unique()}
     figure, axes = plt.subplots(figsize=(7.2, 4.2), layout="constrained")
@@ -72,7 +74,7 @@ def draw(results: pd.DataFrame, path: Path) -> None:
         (line,) = axes.plot(grid, values.mean, label=policy, linewidth=2 if policy == "shipped" else 1.3)
         axes.fill_between(grid, values.low, values.high, color=line.get_color(), alpha=0.15, linewidth=0)
     datasets = ", ".join(sorted(results["dataset"].unique()))
-    axes.set(xlabel="labels", ylabel="test accuracy", title=f"Mean over {datasets}")
+    axes.set(xlabel="labels bought after the seed set", ylabel="test accuracy", title=f"Mean over {datasets}")
     axes.title.set_fontsize(10)
     axes.grid(alpha=0.3)
     axes.legend(title=f"band: 95 %, {results['seed'].nunique()} seeds", frameon=False)
