@@ -35,8 +35,8 @@ class Overlap:
     Attributes:
         first: name of a dataset.
         second: name of the other one.
-        shared: rows of the smaller one that the larger one also holds.
-        share: the same as a share of the smaller one's rows, in (0, 1].
+        shared: different rows of the smaller one that the larger one also holds.
+        share: the same as a share of the smaller one's different rows, in (0, 1].
     """
 
     first: str
@@ -90,21 +90,28 @@ def _found(
 def find_overlaps(datasets: list[Dataset], *, min_share: float = 0.02) -> list[Overlap]:
     """All pairs of datasets that share at least `min_share` of the smaller one's rows, largest share first.
 
+    Repeated rows count once, or one empty image in many copies would look like an overlap.
+
     Args:
         datasets: with distinct names.
         min_share: in (0, 1]. Unrelated tables with few columns of few values agree in some rows by chance.
     """
     if not 0 < min_share <= 1:
         raise ParameterError(f"min_share must lie in (0, 1], got {min_share}.")
-    keys = [row_keys(dataset) for dataset in datasets]
+    keys = [_different(*row_keys(dataset)) for dataset in datasets]
     overlaps = []
     for i, j in sorted(_candidates(keys)):
-        small, large = sorted((i, j), key=lambda k: datasets[k].n_items)
+        small, large = sorted((i, j), key=lambda k: len(keys[k][0]))
         shared = int(_found(*keys[small], *keys[large]).sum())
-        share = shared / datasets[small].n_items
+        share = shared / len(keys[small][0])
         if share >= min_share:
             overlaps.append(Overlap(datasets[i].name, datasets[j].name, shared, share))
     return sorted(overlaps, key=lambda overlap: -overlap.share)
+
+
+def _different(aligned: NDArray[np.uint64], bags: NDArray[np.uint64]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    unique, first = np.unique(aligned, return_index=True)
+    return unique, bags[first]
 
 
 def _candidates(keys: list[tuple[NDArray[np.uint64], NDArray[np.uint64]]]) -> set[tuple[int, int]]:
@@ -150,7 +157,7 @@ def check_no_overlap(parts: Mapping[str, TaskDistribution], *, min_share: float 
     crossing = [o for o in find_overlaps(datasets, min_share=min_share) if side[o.first] != side[o.second]]
     if crossing:
         worst = "; ".join(
-            f"{o.first!r} ({side[o.first]}) and {o.second!r} ({side[o.second]}) share {o.shared} rows, "
+            f"{o.first!r} ({side[o.first]}) and {o.second!r} ({side[o.second]}) share {o.shared} different rows, "
             f"{o.share:.0%} of the smaller one"
             for o in crossing[:5]
         )

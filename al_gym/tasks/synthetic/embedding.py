@@ -39,7 +39,9 @@ def pixels(rng: np.random.Generator, latent: Array, side: int) -> Array:
     waves = np.cos(np.pi * (frequency[:, None] + 0.5) * frequency[None, :] / side)  # (position, frequency)
     basis = np.einsum("xf,yg->fgxy", waves, waves).reshape(side * side, side * side)
     smooth = np.argsort((frequency[:, None] + frequency[None, :]).ravel(), kind="stable")[: latent.shape[1]]
-    image = (latent * spectrum(rng, latent.shape[1])) @ basis[smooth]
+    weights = spectrum(rng, latent.shape[1])
+    weights[0] *= 0.3  # brightness of the whole image: more would leave black and white ones
+    image = (latent * weights) @ basis[smooth]
     image /= image.std()
     image += uniform(rng, (0.0, 0.7)) * rng.standard_normal(image.shape)
     return np.round(np.clip(uniform(rng, (40, 128)) + uniform(rng, (40, 90)) * image, 0, 255))
