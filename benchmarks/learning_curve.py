@@ -30,13 +30,12 @@ from numpy.typing import NDArray
 
 ROOT = Path(__file__).resolve().parent.parent
 CAMPAIGN = ["dataset", "seed", "policy"]
-GRID = 41
 RESAMPLES = 2000
 
 
 @dataclass(frozen=True)
 class Curve:
-    """Mean test accuracy on the common grid of labels, with its interval; each array is (GRID,) in [0, 1]."""
+    """Mean test accuracy on the common grid of labels, with its interval; each array is (labels + 1,) in [0, 1]."""
 
     mean: NDArray[np.float64]
     low: NDArray[np.float64]
@@ -44,8 +43,8 @@ class Curve:
 
 
 def common_grid(results: pd.DataFrame) -> NDArray[np.float64]:
-    """(GRID,) label counts after the seed set that every campaign has reached: no curve is extended."""
-    return np.linspace(0, results.groupby(CAMPAIGN)["bought"].max().min(), GRID)
+    """(labels + 1,) 0, 1, 2, ... labels after the seed set, as far as every campaign goes: no curve is extended."""
+    return np.arange(results.groupby(CAMPAIGN)["bought"].max().min() + 1, dtype=np.float64)
 
 
 def curve(results: pd.DataFrame, policy: str, grid: NDArray[np.float64], rng: np.random.Generator) -> Curve:
