@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -16,15 +17,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from al_gym import kernels
 from al_gym.errors import AlGymError, LearnerError, ParameterError, StrategyError, TaskError
 from al_gym.learners import Learner, make_learner
-from al_gym.pool import Geometry, PoolArrays, PoolView, Shape
+from al_gym.pool import Geometry, PoolArrays, PoolView, Shape, rounds
 from al_gym.pool.arrays import grow
 from al_gym.strategies import Strategy
 from al_gym.tasks.task import Task
 
-_LOG_LOSS_FLOOR = 1e-3
-_PREQUENTIAL_RATE = 0.3
+_NO_HISTORY = torch.tensor([0.5, 0.0, 0.5, 0.0])
 
 Ints = NDArray[np.int64]
 
@@ -123,38 +124,6 @@ class _Block:
         hidden.count[row] = v
         hidden.size[row] = torch.from_numpy(np.bincount(labels, minlength=self.shape.classes))
 
-    def reveal(self, rows: Tensor, queries: Tensor) -> None:
-        """The oracle answers `queries` (tasks, width) int64, -1 for none; counts move on."""
-        pool = self.pool
-        batch = (queries >= 0).sum(dim=1)
-        task, slot = torch.nonzero(queries >= 0, as_tuple=True)
-        row, item = rows[task], queries[task, slot]
-        place = pool.count[row] + slot
-        answer = self.hidden.y[row, item]
-        pool.labelled[row, item] = True
-        pool.y[row, item] = answer
-        pool.order[row, place] = item
-        pool.XL[row, place] = pool.X[row, item]
-        pool.yL[row, place] = answer
-        pool.seen[row, answer] = True
-        pool.count[rows] += batch
-        pool.last_batch[rows] = batch
-
-    def record_prequential(self, rows: Tensor, queries: Tensor) -> None:
-        """How well the current model foresaw the batch whose labels were just revealed."""
-        pool = self.pool
-        asked = queries >= 0
-        item = queries.clamp(min=0)
-        answer = pool.y[rows].gather(1, item)
-        p = pool.proba[rows[:, None], answer.clamp(min=0), item].clamp(min=_LOG_LOSS_FLOOR)
-        hit = (pool.predicted[rows].gather(1, item) == answer).to(torch.float32)
-        batch = asked.sum(dim=1).clamp(min=1)
-        now = torch.stack([(hit * asked).sum(1) / batch, (-p.log() * asked).sum(1) / batch], dim=1)
-        before = pool.prequential[rows, 2:]
-        first = (pool.round[rows] == 0)[:, None]
-        mean = torch.where(first, now, before + _PREQUENTIAL_RATE * (now - before))
-        pool.prequential[rows] = torch.cat([now, mean], dim=1)
-
 
 class Campaign:
     """Many labelling campaigns side by side, one a slot.
@@ -175,6 +144,7 @@ class Campaign:
         self._order: list[_Block] = []
         self._block = np.full(slots, -1, np.int64)
         self._row = np.full(slots, -1, np.int64)
+        self._count, self._initial, self._budget, self._items, self._round = np.zeros((5, slots), np.int64)
 
     # --- loading ---------------------------------------------------------------------------------------
     def load(self, slots: Ints, tasks: Sequence[Task], budgets: Sequence[int] | Ints) -> None:
@@ -200,12 +170,14 @@ class Campaign:
             seeds[i, : len(task.seed_set)] = task.seed_set
         for at, block, rows in self._groups(slots):
             block.unlabel(rows)
-            block.reveal(rows, torch.from_numpy(seeds[at]).to(self.device))
+            self._rounds_of(block).reveal(block.pool, rows, torch.from_numpy(seeds[at]).to(self.device), block.hidden.y)
             block.pool.initial[rows] = block.pool.count[rows]
             block.pool.last_batch[rows] = 0
-            block.pool.prequential[rows] = torch.tensor([0.5, 0.0, 0.5, 0.0], device=self.device)
+            block.pool.prequential[rows] = _NO_HISTORY.to(self.device)
             self._refit(slots[at], block, rows)
             block.pool.previous[rows] = block.pool.predicted[rows]
+        self._initial[slots] = self._count[slots] = [len(task.seed_set) for task in tasks]
+        self._round[slots] = 0
 
     def _task(self, slot: int) -> Task:
         task = self.tasks[slot]
@@ -228,6 +200,11 @@ class Campaign:
         self._row[slot] = block.acquire()
         block.load(int(self._row[slot]), task, budget)
         self.tasks[slot] = task
+        self._items[slot], self._budget[slot] = n, budget
+
+    def _rounds_of(self, block: _Block) -> ModuleType:
+        """Where rounds are written: numba on the CPU if it can be used, else torch."""
+        return kernels.twin(rounds, "rounds", block.pool.X)
 
     def _groups(self, slots: Ints) -> Iterator[tuple[Ints, _Block, Tensor]]:
         """Positions within `slots`, block, and rows, for each block that holds some of them."""
@@ -262,28 +239,21 @@ class Campaign:
         for at, block, rows in self._groups(slots):
             yield at, PoolView(block.pool, block.geometry, rows, _BoundLearner(self.learner, block.state))
 
-    def _read(self, slots: Ints, name: str) -> Ints:
-        out = np.zeros(len(slots), np.int64)
-        for at, block, rows in self._groups(slots):
-            out[at] = getattr(block.pool, name)[rows].cpu().numpy()
-        return out
-
     def n_labelled(self, slots: Ints) -> Ints:
         """(n,) labels of each campaign, seed set included."""
-        return self._read(slots, "count")
+        return self._count[slots]
 
     def remaining(self, slots: Ints) -> Ints:
         """(n,) labels that can still be bought: what is left of the budget, or of the pool if that is less."""
-        count, initial = self._read(slots, "count"), self._read(slots, "initial")
-        return np.minimum(self._read(slots, "budget") - (count - initial), self._read(slots, "n_items") - count)
+        return np.minimum(self._budget[slots] - self.spent(slots), self._items[slots] - self._count[slots])
 
     def spent(self, slots: Ints) -> Ints:
         """(n,) labels bought after the seed set."""
-        return self._read(slots, "count") - self._read(slots, "initial")
+        return self._count[slots] - self._initial[slots]
 
     def rounds(self, slots: Ints) -> Ints:
         """(n,) queries so far."""
-        return self._read(slots, "round")
+        return self._round[slots]
 
     def queries(self, slot: int) -> Ints:
         """Positions in the pool in the order they were labelled, seed set first."""
@@ -318,31 +288,26 @@ class Campaign:
         return out
 
     def _check(self, slots: Ints, strategies: Sequence[Strategy], choice: Ints, k: Ints, queries: Ints) -> None:
-        asked = queries >= 0
-        wrong = asked.sum(axis=1) != k
-        ordered = np.sort(np.where(asked, queries, -1 - np.arange(queries.shape[1])), axis=1)
-        wrong |= (ordered[:, 1:] == ordered[:, :-1]).any(axis=1)
         for at, block, rows in self._groups(slots):
-            items = torch.from_numpy(queries[at].clip(min=0)).to(self.device)
-            outside = items >= block.pool.n_items[rows][:, None]
-            labelled = block.pool.labelled[rows[:, None], items.clamp(max=block.shape.items - 1)]
-            wrong[at] |= ((labelled | outside).cpu().numpy() & asked[at]).any(axis=1)
-        if wrong.any():
-            i = int(np.nonzero(wrong)[0][0])
-            raise StrategyError(
-                f"strategy {strategies[choice[i]].name!r} returned {queries[i].tolist()} in slot {int(slots[i])}; "
-                f"it must return {int(k[i])} distinct unlabelled items."
-            )
+            asked, sizes = (torch.from_numpy(a[at]).to(self.device) for a in (queries, k))
+            wrong = self._rounds_of(block).impossible(block.pool, rows, asked, sizes)
+            if bool(wrong.any()):
+                i = int(at[int(torch.nonzero(wrong)[0])])
+                raise StrategyError(
+                    f"strategy {strategies[choice[i]].name!r} returned {queries[i].tolist()} in slot {int(slots[i])}; "
+                    f"it must return {int(k[i])} distinct unlabelled items."
+                )
 
     def reveal(self, slots: Ints, queries: Ints) -> None:
         """Reveal the labels of `queries` (n, width) int64, -1 for none, refit, and score the pools."""
         for at, block, rows in self._groups(slots):
             asked = torch.from_numpy(queries[at]).to(self.device)
-            block.reveal(rows, asked)
-            block.record_prequential(rows, asked)
-            block.pool.previous[rows] = block.pool.predicted[rows]
-            block.pool.round[rows] += 1
+            writer = self._rounds_of(block)
+            writer.reveal(block.pool, rows, asked, block.hidden.y)
+            writer.close_round(block.pool, rows, asked)
             self._refit(slots[at], block, rows)
+        self._count[slots] += (queries >= 0).sum(axis=1)
+        self._round[slots] += 1
 
     # --- measuring -----------------------------------------------------------------------------------------
     def accuracy(self, slots: Ints, *, balanced: bool = False) -> NDArray[np.float64]:
@@ -365,6 +330,8 @@ class Campaign:
         saved = [({name: getattr(b.pool, name)[rows] for name in _CHANGING}, _copy_rows(b.state, rows)) for _, b, rows in groups]
         self.reveal(slots, queries)
         result = self.accuracy(slots)
+        self._count[slots] -= (queries >= 0).sum(axis=1)
+        self._round[slots] -= 1
         for (_, block, rows), (arrays, state) in zip(groups, saved, strict=True):
             for name, values in arrays.items():
                 getattr(block.pool, name)[rows] = values

@@ -11,6 +11,8 @@ import os
 from functools import cache, lru_cache
 from types import ModuleType
 
+from torch import Tensor
+
 
 @lru_cache(maxsize=1)
 def _installed() -> bool:
@@ -26,3 +28,8 @@ def available() -> bool:
 def load(name: str) -> ModuleType:
     """The kernel module `al_gym.kernels.<name>`."""
     return importlib.import_module(f"al_gym.kernels.{name}")
+
+
+def twin(reference: ModuleType, name: str, tensor: Tensor) -> ModuleType:
+    """The kernel module that does what `reference` does where it can be used on `tensor`, else `reference`."""
+    return load(name) if tensor.device.type == "cpu" and available() else reference

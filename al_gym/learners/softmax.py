@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import ModuleType
-
 import torch
 from torch import Tensor
 
@@ -50,7 +48,7 @@ class Softmax(Learner):
         """See `Learner.fit`; starts from the last weights of each row."""
         a = arrays
         penalty = torch.full((len(a.count),), 1.0 / self.C, device=a.X.device)
-        solver = _solver(a.X, softmax_fit, "softmax_fit")
+        solver = kernels.twin(softmax_fit, "softmax_fit", a.X)
         solver.fit_softmax(
             a.XL, a.yL, a.count, a.n_features, a.seen, state["W"], penalty, tol=self.tol, max_iter=self.max_iter, rows=rows
         )
@@ -64,7 +62,7 @@ class Softmax(Learner):
     def score_pool(self, state: State, arrays: PoolArrays, rows: Tensor) -> None:
         """See `Learner.score_pool`; one fused pass."""
         a = arrays
-        scorer = _solver(a.X, softmax_score, "softmax_score")
+        scorer = kernels.twin(softmax_score, "softmax_score", a.X)
         scorer.score_softmax(
             a.X, a.n_items, a.n_features, a.seen, state["W"], a.proba, a.top1, a.top2, a.entropy, a.predicted, rows
         )
@@ -73,13 +71,7 @@ class Softmax(Learner):
         self, state: State, arrays: PoolArrays, rows: Tensor, X: Tensor, y: Tensor, count: Tensor
     ) -> Tensor:
         """See `Learner.class_hits`; no softmax is taken."""
-        scorer = _solver(X, softmax_score, "softmax_score")
+        scorer = kernels.twin(softmax_score, "softmax_score", X)
         hits: Tensor = scorer.class_hits_softmax(X, y, count, arrays.n_features, arrays.seen, state["W"], rows)
         return hits
 
-
-def _solver(X: Tensor, reference: ModuleType, name: str) -> ModuleType:
-    """The numba twin of a torch module where it can be used, else the torch module."""
-    if X.device.type != "cpu" or not kernels.available():
-        return reference
-    return kernels.load(name)

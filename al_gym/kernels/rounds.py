@@ -1,0 +1,110 @@
+"""Numba twin of `al_gym.pool.rounds`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+import torch
+from torch import Tensor
+
+from al_gym.pool.arrays import PoolArrays
+from al_gym.pool.rounds import LOG_LOSS_FLOOR, PREQUENTIAL_RATE
+
+_FLOOR, _RATE = np.float32(LOG_LOSS_FLOOR), np.float32(PREQUENTIAL_RATE)
+Array = Any
+
+
+@nb.njit(cache=True, nogil=True)
+def _reveal(
+    X: Array, labelled: Array, y: Array, order: Array, XL: Array, yL: Array, seen: Array, count: Array, last: Array,
+    n_features: Array, rows: Array, queries: Array, answers: Array,
+) -> None:  # fmt: skip
+    for g in range(len(rows)):
+        row = rows[g]
+        d, at = n_features[row], count[row]
+        for j in range(queries.shape[1]):
+            item = queries[g, j]
+            if item < 0:
+                break
+            answer = answers[row, item]
+            labelled[row, item] = True
+            y[row, item] = answer
+            order[row, at] = item
+            XL[row, at, :d] = X[row, item, :d]
+            yL[row, at] = answer
+            seen[row, answer] = True
+            at += 1
+        last[row] = at - count[row]
+        count[row] = at
+
+
+@nb.njit(cache=True, nogil=True)
+def _close_round(
+    y: Array, proba: Array, predicted: Array, previous: Array, prequential: Array, round_: Array, n_items: Array,
+    rows: Array, queries: Array,
+) -> None:  # fmt: skip
+    for g in range(len(rows)):
+        row = rows[g]
+        hits, loss, batch = np.float32(0), np.float32(0), 0
+        for j in range(queries.shape[1]):
+            item = queries[g, j]
+            if item < 0:
+                break
+            answer = y[row, item]
+            hits += np.float32(predicted[row, item] == answer)
+            loss -= np.float32(np.log(max(proba[row, answer, item], _FLOOR)))
+            batch += 1
+        hits /= np.float32(max(batch, 1))
+        loss /= np.float32(max(batch, 1))
+        p = prequential[row]
+        p[2] = hits if round_[row] == 0 else p[2] + _RATE * (hits - p[2])
+        p[3] = loss if round_[row] == 0 else p[3] + _RATE * (loss - p[3])
+        p[0], p[1] = hits, loss
+        previous[row, : n_items[row]] = predicted[row, : n_items[row]]
+        round_[row] += 1
+
+
+@nb.njit(cache=True, nogil=True)
+def _impossible(labelled: Array, n_items: Array, rows: Array, queries: Array, k: Array, wrong: Array) -> None:
+    for g in range(len(rows)):
+        row = rows[g]
+        for j in range(queries.shape[1]):
+            item = queries[g, j]
+            if (item >= 0) != (j < k[g]):
+                wrong[g] = True
+            elif item >= 0:
+                if item >= n_items[row] or labelled[row, item]:
+                    wrong[g] = True
+                for other in range(j):
+                    if queries[g, other] == item:
+                        wrong[g] = True
+
+
+def _numpy(*tensors: Tensor) -> list[Array]:
+    return [tensor.numpy() for tensor in tensors]
+
+
+def reveal(pool: PoolArrays, rows: Tensor, queries: Tensor, answers: Tensor) -> None:
+    """See `al_gym.pool.rounds.reveal`."""
+    p = pool
+    _reveal(
+        *_numpy(p.X, p.labelled, p.y, p.order, p.XL, p.yL, p.seen, p.count, p.last_batch, p.n_features),
+        *_numpy(rows, queries, answers),
+    )
+
+
+def close_round(pool: PoolArrays, rows: Tensor, queries: Tensor) -> None:
+    """See `al_gym.pool.rounds.close_round`."""
+    p = pool
+    _close_round(
+        *_numpy(p.y, p.proba, p.predicted, p.previous, p.prequential, p.round, p.n_items), *_numpy(rows, queries)
+    )
+
+
+def impossible(pool: PoolArrays, rows: Tensor, queries: Tensor, k: Tensor) -> Tensor:
+    """See `al_gym.pool.rounds.impossible`."""
+    wrong = torch.zeros(len(rows), dtype=torch.bool)
+    _impossible(*_numpy(pool.labelled, pool.n_items, rows, queries, k, wrong))
+    return wrong
