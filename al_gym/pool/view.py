@@ -8,6 +8,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from al_gym import kernels
 from al_gym.pool.arrays import PoolArrays
 from al_gym.pool.geometry import Geometry
 from al_gym.streams import Stream
@@ -54,6 +55,11 @@ class PoolView:
 
     def __len__(self) -> int:
         return len(self.rows)
+
+    @property
+    def compiled(self) -> bool:
+        """Whether numba kernels can be used on these arrays."""
+        return self.rows.device.type == "cpu" and kernels.available()
 
     def take(self, tasks: Tensor) -> PoolView:
         """The view of some of the tasks; `tasks` are positions in this view."""

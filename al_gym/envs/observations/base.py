@@ -17,6 +17,7 @@ from al_gym.pool import PoolView
 from al_gym.registry import Registry
 from al_gym.strategies import Strategy
 
+BINS = 128
 DEFAULT_FEATURES = ("uncertainty", "classes", "progress", "training", "prequential", "coverage", "last-action")
 
 
@@ -108,9 +109,20 @@ def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
 
 
 def masked_quantiles(values: Tensor, mask: Tensor, levels: Sequence[float]) -> Tensor:
-    """(tasks, levels) lower order statistics of `values` (tasks, items) where `mask`; 0 where nothing is."""
+    """Quantiles of `values` (tasks, items) in [0, 1] where `mask`, from a histogram of 128 bins, linear inside a bin.
+
+    Selection costs a sort here; a histogram is off by at most 1/128 and costs one pass.
+
+    Returns:
+        (tasks, levels) float32; 0 where nothing is masked in.
+    """
+    bins = (values * BINS).floor().clamp(0, BINS - 1).to(torch.int64)
+    histogram = torch.zeros(len(values), BINS, dtype=torch.float64, device=values.device)
+    histogram.scatter_add_(1, bins, mask.to(torch.float64))
+    below = histogram.cumsum(dim=1)
     count = mask.sum(dim=1)
-    ordered = values.masked_fill(~mask, torch.inf).sort(dim=1).values
-    level = torch.tensor(levels, dtype=torch.float64, device=values.device)
-    index = (level[None, :] * (count[:, None] - 1).clamp(min=0)).floor().to(torch.int64)
-    return ordered.gather(1, index).masked_fill((count == 0)[:, None], 0.0)
+    target = torch.tensor(levels, dtype=torch.float64, device=values.device)[None, :] * count[:, None]
+    at = torch.searchsorted(below, target).clamp(max=BINS - 1)
+    inside = histogram.gather(1, at)
+    share = (target - (below.gather(1, at) - inside)) / inside.clamp(min=1)
+    return ((at + share) / BINS).masked_fill((count == 0)[:, None], 0.0).to(torch.float32)

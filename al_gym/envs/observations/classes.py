@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from al_gym import kernels
 from al_gym.envs.observations.base import FeatureSet, register_features
 from al_gym.pool import PoolView
 
@@ -33,12 +34,7 @@ class Classes(FeatureSet):
         k = view.n_classes.to(torch.float32)
         classes = view.arrays.seen.shape[1]
         real = torch.arange(classes, device=k.device)[None, :] < view.n_classes[:, None]
-        labels = torch.zeros(len(view), classes, device=k.device)
-        revealed = view.labelled.to(torch.float32)
-        labels.scatter_add_(1, view.y.clamp(min=0), revealed)
-        labels = labels / view.n_labelled[:, None].clamp(min=1)
-        unlabelled = view.candidates.to(torch.float32)
-        predicted = torch.bmm(view.proba, unlabelled[:, :, None])[:, :, 0] / unlabelled.sum(1, keepdim=True).clamp(min=1)
+        labels, predicted = kernels.load("features").class_means(view) if view.compiled else _class_means(view)
         log_k = k.log()
         least = labels.masked_fill(~real, torch.inf).min(dim=1).values * k
         columns = [
@@ -50,3 +46,12 @@ class Classes(FeatureSet):
             0.5 * (labels - predicted).abs().sum(dim=1),
         ]
         return torch.stack(columns, dim=1)
+
+
+def _class_means(view: PoolView) -> tuple[Tensor, Tensor]:
+    """(tasks, classes) float32 twice: shares of the labels, mean probabilities over the unlabelled items."""
+    labels = torch.zeros(len(view), view.arrays.seen.shape[1], device=view.rows.device)
+    labels.scatter_add_(1, view.y.clamp(min=0), view.labelled.to(torch.float32))
+    unlabelled = view.candidates.to(torch.float32)
+    total = torch.bmm(view.proba, unlabelled[:, :, None])[:, :, 0]
+    return labels / view.n_labelled[:, None].clamp(min=1), total / unlabelled.sum(1, keepdim=True).clamp(min=1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from al_gym import kernels
 from al_gym.envs.observations.base import FeatureSet, masked_mean, register_features
 from al_gym.pool import PoolView
 
@@ -25,6 +26,9 @@ class Training(FeatureSet):
 
     def compute(self, view: PoolView, last_strategy: Tensor) -> Tensor:
         """See `FeatureSet.compute`."""
+        if view.compiled:
+            out: Tensor = kernels.load("features").training(view)
+            return out
         labelled = view.labelled
         y = view.y.clamp(min=0)
         p = view.proba.gather(1, y[:, None, :])[:, 0].clamp(min=1e-6)

@@ -1,0 +1,175 @@
+"""Numba twins of the feature sets of `al_gym.envs.observations`: one pass over each pool, no sorting."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+import torch
+from torch import Tensor
+
+from al_gym.pool.view import PoolView
+
+Array = Any
+BINS = 128
+
+
+@nb.njit(cache=True, nogil=True)
+def _quantiles(histogram: Array, count: int, levels: Array, out: Array) -> None:
+    """Quantiles of values in [0, 1] from their histogram, linear inside a bin; clears the histogram."""
+    if count > 0:
+        for q in range(len(levels)):
+            target, below, at = levels[q] * count, 0, 0
+            while below + histogram[at] < target:
+                below += histogram[at]
+                at += 1
+            while histogram[at] == 0:
+                at += 1
+            out[q] = (at + (target - below) / histogram[at]) / len(histogram)
+    histogram[:] = 0
+
+
+@nb.njit(cache=True, nogil=True)
+def _bin(value: float, bins: int) -> int:
+    return min(max(int(value * np.float32(bins)), 0), bins - 1)
+
+
+@nb.njit(cache=True, nogil=True)
+def _uncertainty(
+    entropy: Array, top1: Array, top2: Array, predicted: Array, previous: Array, labelled: Array, seen: Array,
+    n_items: Array, rows: Array, levels: Array, out: Array,
+) -> None:  # fmt: skip
+    by_entropy, by_margin = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
+    width = len(levels)
+    for g in range(len(rows)):
+        row = rows[g]
+        most = np.float32(np.log(np.float32(max(seen[row].sum(), 2))))
+        count, sums, flips = 0, np.zeros(3), 0
+        for i in range(n_items[row]):
+            if labelled[row, i]:
+                continue
+            e, m = entropy[row, i] / most, top1[row, i] - top2[row, i]
+            by_entropy[_bin(e, BINS)] += 1
+            by_margin[_bin(m, BINS)] += 1
+            sums[0] += e
+            sums[1] += m
+            sums[2] += top1[row, i]
+            flips += predicted[row, i] != previous[row, i]
+            count += 1
+        n = max(count, 1)
+        out[g, 0] = sums[0] / n
+        _quantiles(by_entropy, count, levels, out[g, 1 : 1 + width])
+        out[g, 1 + width] = sums[1] / n
+        _quantiles(by_margin, count, levels, out[g, 2 + width : 2 + 2 * width])
+        out[g, 2 + 2 * width] = sums[2] / n
+        out[g, 3 + 2 * width] = flips / n
+
+
+@nb.njit(cache=True, nogil=True)
+def _class_means(
+    proba: Array, yL: Array, labelled: Array, count: Array, n_classes: Array, n_items: Array, rows: Array,
+    labels: Array, predicted: Array,
+) -> None:  # fmt: skip
+    """Label shares and mean probabilities over the unlabelled items, (tasks, classes) each."""
+    for g in range(len(rows)):
+        row = rows[g]
+        n, m = n_items[row], count[row]
+        for j in range(m):
+            labels[g, yL[row, j]] += np.float32(1) / m
+        for c in range(n_classes[row]):
+            total = np.float32(0)
+            for i in range(n):
+                total += proba[row, c, i] * np.float32(not labelled[row, i])
+            predicted[g, c] = total / max(n - m, 1)
+
+
+@nb.njit(cache=True, nogil=True)
+def _training(
+    proba: Array, top1: Array, top2: Array, predicted: Array, order: Array, yL: Array, count: Array, n_classes: Array,
+    rows: Array, out: Array,
+) -> None:  # fmt: skip
+    for g in range(len(rows)):
+        row = rows[g]
+        loss, hits, margin = 0.0, 0, 0.0
+        for j in range(count[row]):
+            i, y = order[row, j], yL[row, j]
+            loss -= np.log(max(proba[row, y, i], np.float32(1e-6)))
+            hits += predicted[row, i] == y
+            margin += top1[row, i] - top2[row, i]
+        m = max(count[row], 1)
+        out[g, 0] = loss / m / (2 * np.log(n_classes[row]))
+        out[g, 1] = hits / m
+        out[g, 2] = margin / m
+
+
+@nb.njit(cache=True, nogil=True)
+def _correlation(n: int, a: float, b: float, aa: float, bb: float, ab: float) -> float:
+    """Pearson correlation from sums; 0 where either side is constant."""
+    if n == 0:
+        return 0.0
+    scale = max(aa - a * a / n, 0.0) * max(bb - b * b / n, 0.0)
+    return (ab - a * b / n) / np.sqrt(scale) if np.sqrt(scale) > 1e-9 * n else 0.0
+
+
+@nb.njit(cache=True, nogil=True)
+def _coverage(
+    nearest: Array, neighbour: Array, bandwidth: Array, top1: Array, top2: Array, labelled: Array, n_items: Array,
+    rows: Array, levels: Array, out: Array,
+) -> None:  # fmt: skip
+    histogram = np.zeros(BINS, np.int64)
+    for g in range(len(rows)):
+        row = rows[g]
+        count = 0
+        u, t, f, uu, tt, ff, ut, uf = 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0
+        for i in range(n_items[row]):
+            if labelled[row, i]:
+                continue
+            far = np.sqrt(nearest[g, i]) / bandwidth[g]
+            uncertain = 1.0 - (top1[row, i] - top2[row, i])
+            typical = -neighbour[g, i] / bandwidth[g]
+            histogram[_bin(far / np.float32(4), BINS)] += 1
+            u, t, f = u + uncertain, t + typical, f + far
+            uu, tt, ff = uu + uncertain * uncertain, tt + typical * typical, ff + far * far
+            ut, uf = ut + uncertain * typical, uf + uncertain * far
+            count += 1
+        out[g, 0] = f / max(count, 1) / 4
+        _quantiles(histogram, count, levels, out[g, 1 : 1 + len(levels)])
+        out[g, 1 + len(levels)] = _correlation(count, u, t, uu, tt, ut)
+        out[g, 2 + len(levels)] = _correlation(count, u, f, uu, ff, uf)
+
+
+def _numpy(*tensors: Tensor) -> list[Array]:
+    return [tensor.numpy() for tensor in tensors]
+
+
+def uncertainty(view: PoolView, levels: tuple[float, ...]) -> Tensor:
+    """(tasks, 4 + 2 levels) float32: the columns of the feature set `uncertainty`."""
+    a, out = view.arrays, np.zeros((len(view), 4 + 2 * len(levels)), np.float32)
+    known = (a.entropy, a.top1, a.top2, a.predicted, a.previous, a.labelled, a.seen, a.n_items, view.rows)
+    _uncertainty(*_numpy(*known), np.array(levels), out)
+    return torch.from_numpy(out)
+
+
+def class_means(view: PoolView) -> tuple[Tensor, Tensor]:
+    """(tasks, classes) float32 twice: shares of the labels, mean probabilities over the unlabelled items."""
+    a = view.arrays
+    labels, predicted = np.zeros((2, len(view), a.seen.shape[1]), np.float32)
+    known = (a.proba, a.yL, a.labelled, a.count, a.n_classes, a.n_items, view.rows)
+    _class_means(*_numpy(*known), labels, predicted)
+    return torch.from_numpy(labels), torch.from_numpy(predicted)
+
+
+def training(view: PoolView) -> Tensor:
+    """(tasks, 3) float32: the columns of the feature set `training`."""
+    a, out = view.arrays, np.zeros((len(view), 3), np.float32)
+    _training(*_numpy(a.proba, a.top1, a.top2, a.predicted, a.order, a.yL, a.count, a.n_classes, view.rows), out)
+    return torch.from_numpy(out)
+
+
+def coverage(view: PoolView, levels: tuple[float, ...]) -> Tensor:
+    """(tasks, 3 + levels) float32: the columns of the feature set `coverage`."""
+    a, out = view.arrays, np.zeros((len(view), 3 + len(levels)), np.float32)
+    distances = (view.squared_distance_to_labelled(), view.neighbour_distance(), view.bandwidth())
+    _coverage(*_numpy(*distances, a.top1, a.top2, a.labelled, a.n_items, view.rows), np.array(levels), out)
+    return torch.from_numpy(out)
