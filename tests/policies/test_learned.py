@@ -1,6 +1,7 @@
 """The learned policy: its network, its files, and what it does in an environment."""
 
 import json
+from itertools import pairwise
 
 import gymnasium as gym
 import numpy as np
@@ -24,7 +25,7 @@ STRATEGIES = ("random", "margin", "kcenter")
 def layers(sizes, seed=0, scale=1.0):
     generator = torch.Generator().manual_seed(seed)
     tensors = {}
-    for i, (width, out) in enumerate(zip(sizes[:-1], sizes[1:], strict=True)):
+    for i, (width, out) in enumerate(pairwise(sizes)):
         tensors[f"mlp.{i}.weight"] = scale * torch.randn(out, width, generator=generator)
         tensors[f"mlp.{i}.bias"] = torch.randn(out, generator=generator)
     return tensors
