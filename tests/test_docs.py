@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import re
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from types import ModuleType
 
 import gymnasium
+import numpy as np
+import pandas as pd
 import pytest
 
 import al_gym
@@ -19,14 +22,24 @@ ROOT = Path(__file__).resolve().parent.parent
 HAND_WRITTEN = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
 
 
-@pytest.fixture(scope="module")
-def generator() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("gen_pages", ROOT / "docs" / "gen_pages.py")
+def load(path: Path) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
     assert spec is not None
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
+    sys.modules[path.stem] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def generator() -> ModuleType:
+    return load(ROOT / "docs" / "gen_pages.py")
+
+
+@pytest.fixture(scope="module")
+def figure() -> ModuleType:
+    return load(ROOT / "benchmarks" / "learning_curve.py")
 
 
 @pytest.fixture(scope="module")
@@ -146,3 +159,33 @@ def test_readme_has_the_two_commands() -> None:
     text = (ROOT / "README.md").read_text()
     assert "pip install -e . && python train_policy.py " in text
     assert 'pip install -e ".[test]" && pytest' in text
+
+
+RAW = ROOT / "benchmarks" / "results" / "learning_curve"
+
+
+def test_raw_rows_of_the_picture_come_from_the_documented_command(figure: ModuleType) -> None:
+    assert figure.__doc__ is not None
+    arguments = json.loads((RAW / "summary.json").read_text())["arguments"]
+    policies = re.findall(r"--policy (\S+)", figure.__doc__)
+    assert list(pd.read_csv(RAW / "results.csv")["policy"].unique()) == policies
+    for flag in ("tasks", "seeds", "max-budget-share"):
+        (value,) = re.findall(rf"--{flag} (\S+)", figure.__doc__)
+        assert str(arguments[flag.replace("-", "_")]) == value
+
+
+def test_picture_is_drawn_from_the_raw_rows(figure: ModuleType, tmp_path: Path) -> None:
+    figure.draw(pd.read_csv(RAW / "results.csv"), tmp_path / "curve.png")
+    assert (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+def test_curve_is_the_mean_over_datasets_of_the_mean_over_seeds(figure: ModuleType) -> None:
+    accuracy = {("a", 0): [0.0, 0.5], ("a", 1): [0.2, 0.7], ("b", 0): [0.4, 0.8], ("b", 1): [0.4, 1.0]}
+    rows = [(d, s, "p", 4 * r, a) for (d, s), values in accuracy.items() for r, a in enumerate(values)]
+    results = pd.DataFrame(rows, columns=["dataset", "seed", "policy", "bought", "test_accuracy"])
+    grid = figure.common_grid(results)
+    curve = figure.curve(results, "p", grid, np.random.default_rng(0))
+    assert grid.tolist() == [0, 1, 2, 3, 4]
+    np.testing.assert_allclose(curve.mean, np.linspace(0.25, 0.75, 5))
+    np.testing.assert_allclose(curve.low, np.linspace(0.2, 0.65, 5))
+    np.testing.assert_allclose(curve.high, np.linspace(0.3, 0.85, 5))
