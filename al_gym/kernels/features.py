@@ -139,37 +139,35 @@ def _coverage(
         out[g, 2 + len(levels)] = _correlation(count, u, f, uu, ff, uf)
 
 
-def _numpy(*tensors: Tensor) -> list[Array]:
-    return [tensor.numpy() for tensor in tensors]
-
-
 def uncertainty(view: PoolView, levels: tuple[float, ...]) -> Tensor:
     """(tasks, 4 + 2 levels) float32: the columns of the feature set `uncertainty`."""
-    a, out = view.arrays, np.zeros((len(view), 4 + 2 * len(levels)), np.float32)
-    known = (a.entropy, a.top1, a.top2, a.predicted, a.previous, a.labelled, a.seen, a.n_items, view.rows)
-    _uncertainty(*_numpy(*known), np.array(levels), out)
+    a, out = view.arrays.numpy, np.zeros((len(view), 4 + 2 * len(levels)), np.float32)
+    known = (a.entropy, a.top1, a.top2, a.predicted, a.previous, a.labelled, a.seen, a.n_items)
+    _uncertainty(*known, view.rows.numpy(), np.array(levels), out)
     return torch.from_numpy(out)
 
 
 def class_means(view: PoolView) -> tuple[Tensor, Tensor]:
     """(tasks, classes) float32 twice: shares of the labels, mean probabilities over the unlabelled items."""
-    a = view.arrays
+    a = view.arrays.numpy
     labels, predicted = np.zeros((2, len(view), a.seen.shape[1]), np.float32)
-    known = (a.proba, a.yL, a.labelled, a.count, a.n_classes, a.n_items, view.rows)
-    _class_means(*_numpy(*known), labels, predicted)
+    known = (a.proba, a.yL, a.labelled, a.count, a.n_classes, a.n_items)
+    _class_means(*known, view.rows.numpy(), labels, predicted)
     return torch.from_numpy(labels), torch.from_numpy(predicted)
 
 
 def training(view: PoolView) -> Tensor:
     """(tasks, 3) float32: the columns of the feature set `training`."""
-    a, out = view.arrays, np.zeros((len(view), 3), np.float32)
-    _training(*_numpy(a.proba, a.top1, a.top2, a.predicted, a.order, a.yL, a.count, a.n_classes, view.rows), out)
+    a, out = view.arrays.numpy, np.zeros((len(view), 3), np.float32)
+    known = (a.proba, a.top1, a.top2, a.predicted, a.order, a.yL, a.count, a.n_classes)
+    _training(*known, view.rows.numpy(), out)
     return torch.from_numpy(out)
 
 
 def coverage(view: PoolView, levels: tuple[float, ...]) -> Tensor:
     """(tasks, 3 + levels) float32: the columns of the feature set `coverage`."""
-    a, out = view.arrays, np.zeros((len(view), 3 + len(levels)), np.float32)
+    a, out = view.arrays.numpy, np.zeros((len(view), 3 + len(levels)), np.float32)
     distances = (view.squared_distance_to_labelled(), view.neighbour_distance(), view.bandwidth())
-    _coverage(*_numpy(*distances, a.top1, a.top2, a.labelled, a.n_items, view.rows), np.array(levels), out)
+    known = (a.top1, a.top2, a.labelled, a.n_items)
+    _coverage(*(d.numpy() for d in distances), *known, view.rows.numpy(), np.array(levels), out)
     return torch.from_numpy(out)

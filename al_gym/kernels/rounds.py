@@ -82,29 +82,22 @@ def _impossible(labelled: Array, n_items: Array, rows: Array, queries: Array, k:
                         wrong[g] = True
 
 
-def _numpy(*tensors: Tensor) -> list[Array]:
-    return [tensor.numpy() for tensor in tensors]
-
-
 def reveal(pool: PoolArrays, rows: Tensor, queries: Tensor, answers: Tensor) -> None:
     """See `al_gym.pool.rounds.reveal`."""
-    p = pool
-    _reveal(
-        *_numpy(p.X, p.labelled, p.y, p.order, p.XL, p.yL, p.seen, p.count, p.last_batch, p.n_features),
-        *_numpy(rows, queries, answers),
-    )
+    p = pool.numpy
+    known = (p.X, p.labelled, p.y, p.order, p.XL, p.yL, p.seen, p.count, p.last_batch, p.n_features)
+    _reveal(*known, rows.numpy(), queries.numpy(), answers.numpy())
 
 
 def close_round(pool: PoolArrays, rows: Tensor, queries: Tensor) -> None:
     """See `al_gym.pool.rounds.close_round`."""
-    p = pool
-    _close_round(
-        *_numpy(p.y, p.proba, p.predicted, p.previous, p.prequential, p.round, p.n_items), *_numpy(rows, queries)
-    )
+    p = pool.numpy
+    known = (p.y, p.proba, p.predicted, p.previous, p.prequential, p.round, p.n_items)
+    _close_round(*known, rows.numpy(), queries.numpy())
 
 
 def impossible(pool: PoolArrays, rows: Tensor, queries: Tensor, k: Tensor) -> Tensor:
     """See `al_gym.pool.rounds.impossible`."""
-    wrong = torch.zeros(len(rows), dtype=torch.bool)
-    _impossible(*_numpy(pool.labelled, pool.n_items, rows, queries, k, wrong))
-    return wrong
+    wrong = np.zeros(len(rows), np.bool_)
+    _impossible(pool.numpy.labelled, pool.numpy.n_items, rows.numpy(), queries.numpy(), k.numpy(), wrong)
+    return torch.from_numpy(wrong)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from functools import cached_property
+from types import SimpleNamespace
 
 import numpy as np
 import torch
@@ -25,6 +27,11 @@ def pad_power(size: int, least: int = 16) -> int:
     return max(least, 1 << (max(size, 1) - 1).bit_length())
 
 
+def pad_nominal(size: int, nominal: int) -> int:
+    """`nominal` if `size` is at least a quarter of it, else the next power of two."""
+    return nominal if size <= nominal <= 4 * size else pad_power(size)
+
+
 @dataclass(frozen=True)
 class Shape:
     """Padded sizes of a block: a function of the task and the campaign's settings, never of batch mates."""
@@ -36,14 +43,21 @@ class Shape:
     holdout: int
 
     @classmethod
-    def of(cls, items: int, features: int, classes: int, labels: int, holdout: int) -> Shape:
-        """The padded shape for true sizes."""
+    def of(
+        cls, items: int, features: int, classes: int, labels: int, holdout: int, nominal: tuple[int, int] = (0, 0)
+    ) -> Shape:
+        """The padded shape for true sizes.
+
+        Args:
+            items, features, classes, labels, holdout: true sizes; labels is the seed set plus the budget.
+            nominal: pool and holdout sizes of the settings; a size of at least a quarter of its own is padded to it.
+        """
         return cls(
-            items if items % 100 == 0 else pad_power(items),
+            pad_nominal(items, nominal[0]),
             pad(features, _FEATURE_PADS),
             pad(classes, _CLASS_PADS),
             min(pad_power(labels), pad_power(items)),
-            holdout if holdout % 100 == 0 else pad_power(holdout),
+            pad_nominal(holdout, nominal[1]),
         )
 
 
@@ -96,6 +110,16 @@ class PoolArrays:
     last_batch: Tensor
     prequential: Tensor
     key: np.ndarray
+
+    @cached_property
+    def numpy(self) -> SimpleNamespace:
+        """The same storage as numpy arrays, for compiled kernels; CPU only."""
+        arrays = {f.name: getattr(self, f.name) for f in fields(self)}
+        return SimpleNamespace(**{name: a if isinstance(a, np.ndarray) else a.numpy() for name, a in arrays.items()})
+
+    def __getstate__(self) -> dict[str, Tensor | np.ndarray]:
+        """Pickled without the numpy aliases, which would become copies."""
+        return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
     def allocate(cls, shape: Shape, rows: int, device: torch.device) -> PoolArrays:

@@ -30,6 +30,8 @@ class Task:
         scaling: `standardize`, `center` or `none`.
         seed_set: (seeds,) int64, positions in the pool that are labelled before the first query.
         label_noise: probability in [0, 1) that the oracle answers with another class.
+        nominal: pool and holdout size that were asked for; storage is padded to them, so that tasks of one
+            environment share blocks.
     """
 
     dataset: Dataset
@@ -39,6 +41,7 @@ class Task:
     scaling: str
     seed_set: NDArray[np.int64]
     label_noise: float = 0.0
+    nominal: tuple[int, int] = (0, 0)
 
     @cached_property
     def key(self) -> int:
@@ -114,7 +117,8 @@ def make_task(
         if initial >= pool_items:
             raise TaskError(f"{dataset.name}: a seed set of {initial} leaves nothing of a pool of {pool_items}; lower initial.")
         seed_set = np.arange(initial)
-    return Task(dataset, seed, pool, holdout, scaling, seed_set.astype(np.int64), label_noise)
+    nominal = (pool_size, int(validation_size or test_size or 0))
+    return Task(dataset, seed, pool, holdout, scaling, seed_set.astype(np.int64), label_noise, nominal)
 
 
 def _check_sizes(
