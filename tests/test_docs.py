@@ -148,6 +148,7 @@ def test_readme_has_a_quick_start_of_twenty_lines() -> None:
         assert call in block
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("block", [block for _, block in BLOCKS], ids=[name for name, _ in BLOCKS])
 def test_python_block_runs(block: str, tmp_path: Path) -> None:
     """Pasted into a fresh interpreter, in an empty folder."""
