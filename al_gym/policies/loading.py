@@ -49,7 +49,7 @@ def load_policy(spec: PolicyLike, *, trusted: bool = False) -> Policy:
     if path.suffix == ".zip":
         if not trusted:
             raise PolicyError(
-                f"{text} is a pickle, and reading it can run code: pass trusted=True if you trust its source"
+                f"{text} is a pickle, and reading it can run code: pass trusted=True (--trusted) if you trust it."
             )
         return SB3Policy(path)
     if ":" in text and "=" not in text.partition(":")[2]:
