@@ -98,12 +98,34 @@ def test_every_flag_reaches_the_evaluation(monkeypatch):
     )
     assert cli.main(["evaluate", *arguments.split()]) == cli.INTERRUPTED
     assert given == {
-        "policies": ["a=margin", "badge"], "data": "D", "tasks": None, "split": "s", "datasets": "F",
-        "label_column": "l", "text_column": "t", "strict": True, "trusted": True, "seeds": 3, "seed": 4, "rounds": 5,
-        "batch_size": 6, "initial": 7, "pool_size": 8, "test_size": 9, "scaling": "none", "max_budget_share": 0.5,
-        "label_noise": 0.1, "learner": "softmax:C=2", "metric": "balanced-accuracy", "round_cost": 0.2, "jobs": 2, "backend": "ray",
-        "save_queries": True, "out": "O", "progress": True,
-    }  # fmt: skip
+        "policies": ["a=margin", "badge"],
+        "data": "D",
+        "tasks": None,
+        "split": "s",
+        "datasets": "F",
+        "label_column": "l",
+        "text_column": "t",
+        "strict": True,
+        "trusted": True,
+        "seeds": 3,
+        "seed": 4,
+        "rounds": 5,
+        "batch_size": 6,
+        "initial": 7,
+        "pool_size": 8,
+        "test_size": 9,
+        "scaling": "none",
+        "max_budget_share": 0.5,
+        "label_noise": 0.1,
+        "learner": "softmax:C=2",
+        "metric": "balanced-accuracy",
+        "round_cost": 0.2,
+        "jobs": 2,
+        "backend": "ray",
+        "save_queries": True,
+        "out": "O",
+        "progress": True,
+    }
 
 
 def test_defaults_of_the_flags_are_those_of_the_function(monkeypatch):
