@@ -74,7 +74,8 @@ def invert_spd(A: Floats, n: int, panel: Floats) -> None:
                 column[i, j] = A[i, start + j]
                 A[i, start + j] = 0
         for i in range(size):
-            column[start + i, :size] = 0
+            for j in range(size):
+                column[start + i, j] = 0
             A[start + i, start + i] = 1
         gemm(False, False, size, n, size, 1, block, BLOCK, A[start:], stride, 0, row, stride)
         for i in range(size):

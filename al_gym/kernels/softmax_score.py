@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numba as nb
@@ -13,6 +14,7 @@ from torch import Tensor
 from al_gym.kernels.blas import FASTMATH, gemm
 from al_gym.kernels.curvature import Floats
 from al_gym.kernels.elementwise import exp, log32
+from al_gym.kernels.stamp import sources_stamp
 
 Ints = NDArray[np.int64]
 
@@ -100,7 +102,7 @@ def _soften(tile: Tile, k: int) -> None:
             z[c, i] *= total[i]
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _score_rows(
     X: Floats, n_items: Ints, n_features: Ints, seen: Floats, W: Floats, proba: Floats, top1: Floats, top2: Floats,
     entropy: Floats, predicted: Ints, rows: Ints,
@@ -138,7 +140,7 @@ def _score_rows(
         predicted[row : row + 1, items:] = 0
 
 
-@nb.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _hit_rows(X: Floats, y: Ints, n_items: Ints, n_features: Ints, seen: Floats, W: Floats, rows: Ints) -> Ints:
     classes = W.shape[1]
     tile, found = _make_tile(classes), np.empty(classes, np.int64)
@@ -156,6 +158,28 @@ def _hit_rows(X: Floats, y: Ints, n_items: Ints, n_features: Ints, seen: Floats,
                 if winner == y[row, start + i]:
                     hits[g, winner] += 1
     return hits
+
+
+def _entries(stamp: str) -> tuple[Callable[..., None], Callable[..., Ints]]:
+    """`_score_rows` and `_hit_rows` with a cache on disk; see `al_gym.kernels.stamp`."""
+
+    @nb.njit(cache=True, nogil=True, error_model="numpy")
+    def score_rows(
+        X: Floats, n_items: Ints, n_features: Ints, seen: Floats, W: Floats, proba: Floats, top1: Floats, top2: Floats,
+        entropy: Floats, predicted: Ints, rows: Ints,
+    ) -> None:  # fmt: skip
+        _ = stamp
+        _score_rows(X, n_items, n_features, seen, W, proba, top1, top2, entropy, predicted, rows)
+
+    @nb.njit(cache=True, nogil=True, error_model="numpy")
+    def hit_rows(X: Floats, y: Ints, n_items: Ints, n_features: Ints, seen: Floats, W: Floats, rows: Ints) -> Ints:
+        _ = stamp
+        return _hit_rows(X, y, n_items, n_features, seen, W, rows)
+
+    return score_rows, hit_rows
+
+
+_score, _hit = _entries(sources_stamp())
 
 
 def _all_rows(X: Tensor, rows: Tensor | None) -> Ints:
@@ -180,7 +204,7 @@ def score_softmax(
     arrays = [a.numpy() for a in (X, n_items, n_features, seen, W, proba)]
     scores = [(nothing if a is None else a).numpy() for a in (top1, top2, entropy)]
     winners = (nothing.long() if predicted is None else predicted).numpy()
-    _score_rows(*arrays, *scores, winners, _all_rows(X, rows))
+    _score(*arrays, *scores, winners, _all_rows(X, rows))
 
 
 def accuracy_softmax(
@@ -195,4 +219,4 @@ def class_hits_softmax(
 ) -> Tensor:
     """The numba twin of `al_gym.learners.softmax_score.class_hits_softmax`, for tensors on the CPU."""
     arrays = [a.numpy() for a in (X, y, n_items, n_features, seen, W)]
-    return torch.from_numpy(_hit_rows(*arrays, _all_rows(X, rows)))
+    return torch.from_numpy(_hit(*arrays, _all_rows(X, rows)))

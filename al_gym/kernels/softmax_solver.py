@@ -124,7 +124,7 @@ def _weigh(p: Floats, total: Floats, square: Floats, weight: Floats) -> None:
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
-def normalise(fit: Fit) -> None:
+def _normalise(fit: Fit) -> None:
     """Exponentials in P become probabilities."""
     p, norm = fit.logit[P], fit.item[1]
     for c in range(fit.classes):
@@ -150,7 +150,7 @@ def _gradient(fit: Fit) -> None:
     for i in range(fit.items):
         p[fit.label[i], i] -= 1
     if fit.span:
-        g[:size] = p.reshape(-1)
+        _scale(1.0, p.reshape(-1), g[:size])
     else:
         pitch = fit.X.shape[1]
         gemm(False, False, fit.classes, fit.n, fit.items, 1, p, fit.width, fit.X, pitch, 0, g, fit.stride)
@@ -171,12 +171,13 @@ def _precondition(fit: Fit, pre: Preconditioner) -> None:
         row = d[c * stride : (c + 1) * stride]
         shift = (d[size + c] - _dot(pre.column[1], row)) / pre.column[2, 0]
         d[size + c] = shift
-        _scale(1, u[c * stride : (c + 1) * stride], row)
+        _scale(1.0, u[c * stride : (c + 1) * stride], row)
         _add(-shift, pre.column[0], row)
     if fit.span:
         e = fit.vector[E]
         map_logits(fit, d, e)
-        e[size:] = d[size:]
+        for c in range(fit.classes):
+            e[size + c] = d[size + c]
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
@@ -184,7 +185,7 @@ def _direction(fit: Fit, pre: Preconditioner, stored: int) -> float:
     """D and E = the L-BFGS direction (two-loop recursion); returns the slope along it."""
     vector, rho, share = fit.vector, fit.loop[0], fit.loop[1]
     d, paired, e = vector[D], PAIRED if fit.span else STEPS, vector[E if fit.span else D]
-    _scale(-1, vector[G], d)
+    _scale(-1.0, vector[G], d)
     oldest = max(0, stored - MEMORY)
     for age in range(stored - 1, oldest - 1, -1):
         j = age % MEMORY
@@ -230,8 +231,8 @@ def _move(fit: Fit, t: float, stored: int) -> None:
     _scale(t, vector[D], vector[STEPS + j])
     if fit.span:
         _scale(t, vector[E], vector[PAIRED + j])
-    _scale(1, vector[G], vector[CHANGES + j])
-    _add(1, vector[STEPS + j], vector[V])
+    _scale(1.0, vector[G], vector[CHANGES + j])
+    _add(1.0, vector[STEPS + j], vector[V])
     _add(t, fit.logit[Q].reshape(-1), fit.logit[Z].reshape(-1))
 
 
@@ -249,13 +250,45 @@ def _remember(fit: Fit, stored: int) -> int:
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
-def solve(fit: Fit, pre: Preconditioner, target: float, max_iter: int) -> int:
-    """Minimise from V, whose probabilities are in P and preconditioner in `pre`; returns the iterations."""
-    stored = 0
-    _gradient(fit)
-    for iteration in range(max_iter):
+def _start_span(fit: Fit, pre: Preconditioner) -> None:
+    """Coefficients V of the items whose logits fit those in Q (without intercept): ridge regression, refined."""
+    v, e, u, weight, q = fit.vector[V], fit.vector[E], fit.vector[T], pre.weight[0], fit.logit[Q]
+    k, items, stride = fit.classes, fit.items, fit.stride
+    for step in range(START_STEPS + 1):
+        for c in range(k):
+            for i in range(items):
+                e[c * stride + i] = q[c, i]
+        gemm(False, False, k, items, items, -1, v, stride, fit.F, stride, 1, e, stride)
+        if step < START_STEPS:
+            for c in range(k):
+                for i in range(items):
+                    u[c * stride + i] = e[c * stride + i] * weight[i]
+            gemm(False, False, k, items, items, 1, u, stride, pre.inverse, stride, 1, v, stride)
+    p = fit.logit[P]
+    for c in range(k):
+        for i in range(items):
+            p[c, i] = q[c, i] - e[c * stride + i]
+    add_intercept(fit, v, p, fit.logit[Z])
+
+
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def solve(fit: Fit, pre: Preconditioner, target: float, max_iter: int, warm: bool) -> int:
+    """Minimise from V, whose logits are in Z; a warm start over items finds V first. Returns the iterations."""
+    convert, iteration, stored = fit.span and warm, np.int64(0), np.int64(0)
+    evaluate(fit, 0.0)
+    while True:
+        _normalise(fit)
+        if (iteration == 0 and stored == 0) or iteration in REFRESH:
+            factor(fit, pre)
+        if convert:
+            convert, stored = False, np.int64(-1)
+            _start_span(fit, pre)
+            evaluate(fit, 0.0)
+            continue
+        _gradient(fit)
+        stored = _remember(fit, stored) if iteration > 0 else np.int64(0)
         slope = _direction(fit, pre, stored)
-        if slope >= -target:
+        if slope >= -target or iteration == max_iter:
             return iteration
         if fit.span:
             e = fit.vector[E, : fit.classes * fit.width].reshape((fit.classes, fit.width))
@@ -263,26 +296,5 @@ def solve(fit: Fit, pre: Preconditioner, target: float, max_iter: int) -> int:
         else:
             map_logits(fit, fit.vector[D], fit.logit[P])
             add_intercept(fit, fit.vector[D], fit.logit[P], fit.logit[Q])
-        t = _line_search(fit, slope)
-        _move(fit, t, stored)
-        normalise(fit)
-        if iteration + 1 in REFRESH:
-            factor(fit, pre)
-        _gradient(fit)
-        stored = _remember(fit, stored)
-    return max_iter
-
-
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
-def start_span(fit: Fit, pre: Preconditioner) -> None:
-    """Coefficients V of the items whose logits fit those in Q (without intercept): ridge regression, refined."""
-    v, e, u, weight, q = fit.vector[V], fit.vector[E], fit.vector[T], pre.weight[0], fit.logit[Q].reshape(-1)
-    size, k, items, stride = q.size, fit.classes, fit.items, fit.stride
-    e[:size] = q
-    for _ in range(START_STEPS):
-        for start in range(0, size, stride):
-            for i in range(stride):
-                u[start + i] = e[start + i] * weight[i]
-        gemm(False, False, k, items, items, 1, u, stride, pre.inverse, stride, 1, v, stride)
-        e[:size] = q
-        gemm(False, False, k, items, items, -1, v, stride, fit.F, stride, 1, e, stride)
+        _move(fit, _line_search(fit, slope), stored)
+        iteration += 1
