@@ -14,8 +14,7 @@ from typing import TYPE_CHECKING, Any
 from al_gym.envs.registration import register_environments
 
 # MKL's products depend on the alignment of their arrays, so that a task's result would depend on its place in the
-# batch (promise P5); MKL reads this at its first call. https://www.intel.com/content/www/us/en/docs/onemkl/
-# developer-guide-linux/2025-0/obtaining-numerically-reproducible-results.html
+# batch (promise P5). MKL reads this once, at its first call: see "Conditional Numerical Reproducibility" in its guide.
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
 if TYPE_CHECKING:
