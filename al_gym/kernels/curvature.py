@@ -49,10 +49,9 @@ def _invert_small(A: Floats, start: int, size: int, out: Floats, pivots: Floats)
             pivots[j] = out[p, j] * pivot
         for i in range(BLOCK):
             share = out[i, p]
-            if i != p:
-                out[i, p] = 0
-                for j in range(BLOCK):
-                    out[i, j] -= share * pivots[j]
+            out[i, p] = 0
+            for j in range(BLOCK):
+                out[i, j] -= share * pivots[j]
         for j in range(BLOCK):
             out[p, j] = pivots[j]
 
@@ -101,9 +100,9 @@ def _scale_items(X: Floats, weight: Floats, items: int, n: int, S: Floats, a: Fl
     for i in range(items):
         root = math.sqrt(weight[i])
         for j in range(n):
-            x = root * X[i, j]
-            S[i, j] = x
-            a[j] += root * x
+            S[i, j] = root * X[i, j]
+        for j in range(n):
+            a[j] += root * S[i, j]
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")

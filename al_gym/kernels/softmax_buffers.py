@@ -24,8 +24,8 @@ Z, Q, P = range(3)
 class Fit(NamedTuple):
     """One fit at its true sizes.
 
-    A vector holds the coefficients of all classes, each in `stride` places, then the intercepts. Everything
-    beyond the true sizes is zero.
+    A vector holds the coefficients of all classes, each in `stride` places, then the intercepts. What lies beyond
+    the true sizes in vectors, logits and sums is zero.
 
     Attributes:
         F: (n, width), maps coefficients to logits: X' or K.
@@ -64,11 +64,9 @@ def padded(size: int) -> int:
 
 @nb.njit(error_model="numpy")
 def _take(work: Floats, used: Ints, rows: int, columns: int) -> Floats:
-    """The next rows x columns entries of `work`, zeroed."""
+    """The next rows x columns entries of `work`."""
     start = used[0]
     used[0] = start + rows * columns
-    for i in range(start, used[0]):
-        work[i] = 0
     return work[start : used[0]].reshape((rows, columns))
 
 
@@ -76,19 +74,26 @@ def _take(work: Floats, used: Ints, rows: int, columns: int) -> Floats:
 def carve(
     work: Floats, X: Floats, label: Ints, classes: int, n: int, span: bool, penalty: float
 ) -> tuple[Fit, Preconditioner]:
-    """The buffers of one fit."""
+    """The buffers of one fit; those whose padding is read are zeroed."""
     used = np.zeros(1, np.int64)
     items = len(label)
     stride, width = padded(n), padded(items)
-    F = _take(work, used, n, width)
-    vector = _take(work, used, 5 + 3 * MEMORY, classes * stride + padded(classes))
+    size = classes * stride + padded(classes)
+    vector = _take(work, used, 5 + 3 * MEMORY, size)
     logit = _take(work, used, 3 * classes, width).reshape((3, classes, width))
-    item = _take(work, used, 4, width)
-    loop = _take(work, used, 2, MEMORY)
-    fit = Fit(F, vector, logit, item, loop, X, label, classes, items, n, stride, width, span, penalty)
+    item, weight = _take(work, used, 4, width), _take(work, used, 1, width)
+    loop, column = _take(work, used, 2, MEMORY), _take(work, used, 3, stride)
+    zeroed = work[: 5 * size]
+    for i in range(zeroed.size):
+        zeroed[i] = 0
+    zeroed = work[vector.size : used[0]]
+    for i in range(zeroed.size):
+        zeroed[i] = 0
+    F = _take(work, used, n, width)
     inverse, panel = _take(work, used, n, stride), _take(work, used, 2 * BLOCK, stride)
-    column, scratch = _take(work, used, 3, stride), _take(work, used, 1 if span else items, stride)
-    return fit, Preconditioner(inverse, column, scratch, panel, _take(work, used, 1, width))
+    fit = Fit(F, vector, logit, item, loop, X, label, classes, items, n, stride, width, span, penalty)
+    scratch = _take(work, used, 1 if span else items, stride)
+    return fit, Preconditioner(inverse, column, scratch, panel, weight)
 
 
 @nb.njit(error_model="numpy")
