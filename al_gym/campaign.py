@@ -313,16 +313,23 @@ class Campaign:
     def accuracy(self, slots: Ints, *, balanced: bool = False) -> NDArray[np.float64]:
         """(n,) accuracy on each campaign's holdout; balanced: mean recall over the classes in the holdout."""
         out = np.zeros(len(slots))
+        for at, hits, size in self._hits(slots):
+            out[at] = (_mean_recall(hits, size) if balanced else _hit_rate(hits, size)).cpu().numpy()
+        return out
+
+    def accuracies(self, slots: Ints) -> NDArray[np.float64]:
+        """(2, n) accuracy and balanced accuracy on each campaign's holdout, in one pass."""
+        out = np.zeros((2, len(slots)))
+        for at, hits, size in self._hits(slots):
+            out[:, at] = torch.stack([_hit_rate(hits, size), _mean_recall(hits, size)]).cpu().numpy()
+        return out
+
+    def _hits(self, slots: Ints) -> Iterator[tuple[Ints, Tensor, Tensor]]:
+        """Positions within `slots`, right predictions and number of the holdout's items, both (n, classes) int64."""
         for at, block, rows in self._groups(slots):
             hidden = block.hidden
             hits = self.learner.class_hits(block.state, block.pool, rows, hidden.X, hidden.labels, hidden.count)
-            if balanced:
-                size = hidden.size[rows]
-                score = (hits / size.clamp(min=1)).sum(dim=1, dtype=torch.float64) / (size > 0).sum(dim=1)
-            else:
-                score = hits.sum(dim=1).double() / hidden.count[rows]
-            out[at] = score.cpu().numpy()
-        return out
+            yield at, hits, hidden.size[rows]
 
     def trial_accuracy(self, slots: Ints, queries: Ints) -> NDArray[np.float64]:
         """(n,) holdout accuracy if `queries` were labelled next. For privileged policies alone; nothing changes."""
@@ -343,6 +350,14 @@ _CHANGING = (
     "labelled", "y", "order", "XL", "yL", "count", "seen", "proba", "top1", "top2", "entropy", "predicted", "previous",
     "round", "last_batch", "prequential",
 )  # fmt: skip
+
+
+def _hit_rate(hits: Tensor, size: Tensor) -> Tensor:
+    return hits.sum(dim=1).double() / size.sum(dim=1)
+
+
+def _mean_recall(hits: Tensor, size: Tensor) -> Tensor:
+    return (hits.double() / size.clamp(min=1)).sum(dim=1) / (size > 0).sum(dim=1)
 
 
 def _copy_rows(state: dict[str, Any], rows: Tensor) -> dict[str, Any]:

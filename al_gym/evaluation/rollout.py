@@ -42,13 +42,14 @@ class _Recorder:
     def add(self, slots: Ints, strategy: Ints, batch: Ints) -> None:
         """Note where the campaigns in `slots` stand, after a batch that `strategy` took (-1 for the seed set)."""
         campaign = self._campaign
+        accuracy, balanced = campaign.accuracies(slots)
         self._parts.append(
             {
                 "slot": slots,
                 "round": campaign.rounds(slots),
                 "n_labelled": campaign.n_labelled(slots),
-                "test_accuracy": campaign.accuracy(slots),
-                "test_balanced_accuracy": campaign.accuracy(slots, balanced=True),
+                "test_accuracy": accuracy,
+                "test_balanced_accuracy": balanced,
                 "strategy": strategy,
                 "batch": batch,
             }
