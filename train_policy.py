@@ -54,8 +54,8 @@ class Arguments:
 
     env: str = option("al_gym/Strategy-v0", "registered id of the environment")
     tasks: str = option("default", "task suite to train on; its training part is used")
-    total_timesteps: int = option(200_000, "environment steps; raised to a whole number of rollouts")
-    n_envs: int = option(64, "campaigns side by side")
+    total_timesteps: int = option(150_000, "environment steps; raised to a whole number of rollouts")
+    n_envs: int = option(128, "campaigns side by side")
     seed: int = option(0, "of the networks, of exploration, and of the environments' streams")
     out: str | None = option(None, "run folder; by default a new one in runs/")
     resume: bool = option(False, "continue the run in --out; other arguments come from its args.json")
