@@ -26,7 +26,6 @@ _REDUCE = {"contract", "nsz", "reassoc"}
 _LOG2E = np.float32(1.4426950408889634)
 _LN2_HIGH, _LN2_LOW = np.float32(0.693359375), np.float32(-2.12194440e-4)
 _LOWEST = np.float32(-87.0)
-_LANES = 64
 _HALF, _ONE = np.float32(0.5), np.float32(1.0)
 _P0, _P1, _P2 = np.float32(1.9875691500e-4), np.float32(1.3981999507e-3), np.float32(8.3334519073e-3)
 _P3, _P4, _P5 = np.float32(4.1665795894e-2), np.float32(1.6666665459e-1), np.float32(5.0000001201e-1)
@@ -69,6 +68,13 @@ def transposed(X: Floats, items: Ints, width: int) -> Floats:
     return out
 
 
+@njit(cache=True, nogil=True)
+def column(ZT: Floats, item: int, out: Floats) -> None:
+    """Copy one column of ZT (width, n) into out (width,)."""
+    for t in range(len(ZT)):
+        out[t] = ZT[t, item]
+
+
 @njit(cache=True, nogil=True, fastmath=_CONTRACT)
 def cross_distances(x: Floats, ZT: Floats, start: int, out: Floats) -> None:
     """Squared distances of one item x to the columns of ZT (width, n) from `start`; width is a multiple of 4."""
@@ -79,6 +85,14 @@ def cross_distances(x: Floats, ZT: Floats, start: int, out: Floats) -> None:
         for j in range(len(out)):
             e0, e1, e2, e3 = z0[j] - x0, z1[j] - x1, z2[j] - x2, z3[j] - x3
             out[j] += (e0 * e0 + e1 * e1) + (e2 * e2 + e3 * e3)
+
+
+@njit(cache=True, nogil=True)
+def approach(z: Floats, ZT: Floats, d2: Floats, near: Floats) -> None:
+    """Lower squared distances near[:n] to those from z to the columns of ZT; d2 is (n,) scratch."""
+    cross_distances(z, ZT, 0, d2)
+    for j in range(len(d2)):
+        near[j] = d2[j] if d2[j] < near[j] else near[j]
 
 
 @njit(cache=True, nogil=True, fastmath=_REDUCE)
@@ -92,12 +106,13 @@ def squared_distance(x: Floats, z: Floats, width: int) -> np.float32:
 
 
 @njit(cache=True, nogil=True)
-def pair_distances(X: Floats, n: int, width: int, D: Floats) -> None:
-    """Squared distances of the first n items of X into D[:n, :n]: half of them, then mirrored in tiles."""
-    ZT = transposed(X, np.arange(n), width)
+def pair_distances(ZT: Floats, n: int, D: Floats) -> None:
+    """Squared distances of the first n columns of ZT into D[:n, :n]: half of them, then mirrored in tiles."""
+    x = np.empty(len(ZT), np.float32)
     for item in range(n):
+        column(ZT, item, x)
         start = item // 16 * 16
-        cross_distances(X[item], ZT, start, D[item, start:n])
+        cross_distances(x, ZT, start, D[item, start:n])
     for top in range(0, n, 16):
         for left in range(0, top, 16):
             for i in range(top, min(top + 16, n)):
@@ -105,89 +120,125 @@ def pair_distances(X: Floats, n: int, width: int, D: Floats) -> None:
                     D[i, j] = D[j, i]
 
 
-@njit(cache=True, nogil=True)
-def _offer(near: Floats, value: Floats) -> None:
-    """Put one value a lane into rising lists: near (size, lanes), value (lanes,), which is used up.
+@njit(cache=True, nogil=True, fastmath=_REDUCE)
+def _total(values: Floats) -> np.float32:
+    total = np.float32(0)
+    for j in range(len(values)):
+        total += values[j]
+    return total
 
-    Lanes side by side and no branch: several times faster than a sorted insert for each item.
+
+@njit(cache=True, nogil=True)
+def _count_up_to(values: Floats, bound: np.float32) -> int:
+    """How many values do not exceed the bound."""
+    count = np.int32(0)
+    for j in range(len(values)):
+        count += np.int32(1) if values[j] <= bound else np.int32(0)
+    return count
+
+
+@njit(cache=True, nogil=True, fastmath=_REDUCE)
+def _roots_up_to(values: Floats, bound: np.float32) -> np.float32:
+    """Sum of the square roots of the values that do not exceed the bound."""
+    total = np.float32(0)
+    for j in range(len(values)):
+        total += np.sqrt(values[j]) if values[j] <= bound else np.float32(0)
+    return total
+
+
+@njit(cache=True, nogil=True)
+def nearest_mean(d2: Floats, used: int) -> float:
+    """Mean distance to the `used` smallest of d2, at most its length.
+
+    Bisection for a bound that exactly `used` values do not exceed: each step is one vectorised count, which is
+    faster than keeping a sorted list. With ties there is none, and the rest of the mean lies at the bound.
     """
-    for rank in range(len(near)):
-        kept = near[rank]
-        for lane in range(len(value)):
-            old, new = kept[lane], value[lane]
-            kept[lane] = old if old < new else new
-            value[lane] = new if old < new else old
-
-
-@njit(cache=True, nogil=True)
-def _root_mean(near: Floats, lane: int) -> float:
-    """Mean distance of one lane's list of squared distances."""
-    total = 0.0
-    for rank in range(len(near)):
-        total += math.sqrt(near[rank, lane])
-    return total / max(1, len(near))
+    if used == 0 or _count_up_to(d2, np.float32(0)) >= used:
+        return 0.0
+    low, high = np.float32(0), np.float32(_total(d2) / len(d2))
+    count = _count_up_to(d2, high)
+    while count < used:
+        low, high = high, np.float32(2 * high)
+        count = _count_up_to(d2, high)
+    while count != used:
+        middle = np.float32(np.float32(0.5) * (low + high))
+        if middle <= low or middle >= high:
+            rest = used - _count_up_to(d2, low)
+            return (_roots_up_to(d2, low) + rest * math.sqrt(high)) / used
+        within = _count_up_to(d2, middle)
+        if within >= used:
+            high, count = middle, within
+        else:
+            low = middle
+    return _roots_up_to(d2, high) / used
 
 
 @njit(cache=True, nogil=True)
 def _pool_means(D: Floats, n: int, out: Floats) -> float:
-    """Write the mean distance to the 20 nearest others into out[:n], from symmetric distances; returns h."""
-    near, value = np.empty((min(NEIGHBOURS, n - 1), _LANES), np.float32), np.empty(_LANES, np.float32)
+    """Write the mean distance to the 20 nearest others into out[:n], from squared distances; returns h."""
     total = 0.0
-    for left in range(0, n, _LANES):
-        width = min(_LANES, n - left)
-        near[:] = np.inf
-        for item in range(n):
-            value[:width] = D[item, left : left + width]
-            if left <= item < left + width:
-                value[item - left] = np.inf
-            _offer(near, value)
-        for lane in range(width):
-            out[left + lane] = _root_mean(near, lane)
-            total += out[left + lane]
+    others = np.empty(max(0, n - 1), np.float32)
+    for item in range(n):
+        row = D[item]
+        for j in range(n - 1):
+            others[j] = row[j]
+        if item < n - 1:
+            others[item] = row[n - 1]
+        out[item] = nearest_mean(others, min(NEIGHBOURS, n - 1))
+        total += out[item]
     return total / n if total > 0 else 1.0
 
 
 @njit(cache=True, nogil=True)
 def _nearest_means(X: Floats, width: int, items: Ints, others: Ints, used: int) -> Floats:
-    """(len(items),) mean distance of X[items] to the `used` nearest of X[others], themselves left out."""
-    near, value = np.empty((used, _LANES), np.float32), np.empty(_LANES, np.float32)
     mean = np.empty(len(items), np.float32)
-    for left in range(0, len(items), _LANES):
-        block = items[left : left + _LANES]
-        BT = transposed(X, block, width)
-        near[:] = np.inf
-        for other in others:
-            cross_distances(X[other], BT, 0, value[: len(block)])
-            for lane in range(len(block)):
-                value[lane] = np.float32(np.inf) if block[lane] == other else value[lane]
-            _offer(near, value)
-        for lane in range(len(block)):
-            mean[left + lane] = _root_mean(near, lane)
+    ZT, d2 = transposed(X, others, width), np.empty(len(others), np.float32)
+    for at in range(len(items)):
+        cross_distances(X[items[at]], ZT, 0, d2)
+        size = 0
+        for j in range(len(others)):
+            d2[size] = d2[j]
+            size += others[j] != items[at]
+        mean[at] = nearest_mean(d2[:size], used)
     return mean
 
 
 @njit(cache=True, nogil=True)
-def _neighbour_means(X: Floats, rows: Ints, n_items: Ints, n_features: Ints, mean: Floats, h: Floats) -> None:
-    D = np.empty((X.shape[1], X.shape[1]), np.float32)
+def _fill_columns(X: Floats, rows: Ints, n_items: Ints, XT: Floats) -> None:
     for row in rows:
-        pair_distances(X[row], n_items[row], width_of(n_features[row], X.shape[2]), D)
+        for left in range(0, n_items[row], 16):
+            for t in range(X.shape[2]):
+                for item in range(left, min(left + 16, X.shape[1])):
+                    XT[row, t, item] = X[row, item, t]
+
+
+def fill_columns(X: Tensor, rows: Tensor, n_items: Tensor, XT: Tensor) -> None:
+    """Transpose the pools of `rows` into XT (rows, features, items), the layout that vectorises over items."""
+    _fill_columns(*_arrays(X, rows, n_items, XT))
+
+
+@njit(cache=True, nogil=True)
+def _neighbour_means(XT: Floats, rows: Ints, n_items: Ints, n_features: Ints, mean: Floats, h: Floats) -> None:
+    D = np.empty((XT.shape[2], XT.shape[2]), np.float32)
+    for row in rows:
+        pair_distances(XT[row, : width_of(n_features[row], XT.shape[1])], n_items[row], D)
         h[row] = _pool_means(D, n_items[row], mean[row])
         mean[row, n_items[row] :] = 0
 
 
-def neighbour_means(X: Tensor, rows: Tensor, n_items: Tensor, n_features: Tensor, mean: Tensor, h: Tensor) -> None:
-    """As in `al_gym.pool.distances`."""
-    _neighbour_means(*_arrays(X, rows, n_items, n_features, mean, h))
+def neighbour_means(XT: Tensor, rows: Tensor, n_items: Tensor, n_features: Tensor, mean: Tensor, h: Tensor) -> None:
+    """As in `al_gym.pool.distances`, with features item-last: (rows, features, items)."""
+    _neighbour_means(*_arrays(XT, rows, n_items, n_features, mean, h))
 
 
 @njit(cache=True, nogil=True)
 def _kernel_matrices(
-    X: Floats, rows: Ints, n_items: Ints, n_features: Ints, known: Bools, mean: Floats, h: Floats, K: Floats
+    XT: Floats, rows: Ints, n_items: Ints, n_features: Ints, known: Bools, mean: Floats, h: Floats, K: Floats
 ) -> None:
-    bits = np.empty(X.shape[1], np.int32)
+    bits = np.empty(XT.shape[2], np.int32)
     for row in rows:
         n = n_items[row]
-        pair_distances(X[row], n, width_of(n_features[row], X.shape[2]), K[row])
+        pair_distances(XT[row, : width_of(n_features[row], XT.shape[1])], n, K[row])
         if not known[row]:
             h[row] = _pool_means(K[row], n, mean[row])
             mean[row, n:] = 0
@@ -199,10 +250,10 @@ def _kernel_matrices(
 
 
 def kernel_matrices(
-    X: Tensor, rows: Tensor, n_items: Tensor, n_features: Tensor, known: Tensor, mean: Tensor, h: Tensor, K: Tensor
+    XT: Tensor, rows: Tensor, n_items: Tensor, n_features: Tensor, known: Tensor, mean: Tensor, h: Tensor, K: Tensor
 ) -> None:
-    """As in `al_gym.pool.distances`."""
-    _kernel_matrices(*_arrays(X, rows, n_items, n_features, known, mean, h, K))
+    """As in `al_gym.pool.distances`, with features item-last: (rows, features, items)."""
+    _kernel_matrices(*_arrays(XT, rows, n_items, n_features, known, mean, h, K))
 
 
 @njit(cache=True, nogil=True)
@@ -233,22 +284,22 @@ def nearest_means(X: Tensor, n_features: int, items: Tensor, others: Tensor, use
 
 @njit(cache=True, nogil=True)
 def _update_nearest(
-    X: Floats, rows: Ints, n_items: Ints, n_features: Ints, order: Ints, count: Ints, done: Ints, near: Floats
+    XT: Floats, rows: Ints, n_items: Ints, n_features: Ints, order: Ints, count: Ints, done: Ints, near: Floats
 ) -> None:
+    z, d2 = np.empty(XT.shape[1], np.float32), np.empty(XT.shape[2], np.float32)
     for row in rows:
-        n, width = n_items[row], width_of(n_features[row], X.shape[2])
+        n, ZT = n_items[row], XT[row, : width_of(n_features[row], XT.shape[1])]
         if done[row] == 0:
             near[row, :n] = np.inf
             near[row, n:] = 0
         for slot in range(done[row], count[row]):
-            z = X[row, order[row, slot]]
-            for item in range(n):
-                near[row, item] = min(near[row, item], squared_distance(X[row, item], z, width))
+            column(ZT, order[row, slot], z)
+            approach(z, ZT, d2[:n], near[row])
         done[row] = count[row]
 
 
 def update_nearest(
-    X: Tensor,
+    XT: Tensor,
     rows: Tensor,
     n_items: Tensor,
     n_features: Tensor,
@@ -257,8 +308,8 @@ def update_nearest(
     done: Tensor,
     near: Tensor,
 ) -> None:
-    """As in `al_gym.pool.distances`."""
-    _update_nearest(*_arrays(X, rows, n_items, n_features, order, count, done, near))
+    """As in `al_gym.pool.distances`, with features item-last: (rows, features, items)."""
+    _update_nearest(*_arrays(XT, rows, n_items, n_features, order, count, done, near))
 
 
 @njit(cache=True, nogil=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from al_gym.kernels.geometry import squared_distance, width_of
+from al_gym.kernels.geometry import approach, column, squared_distance, width_of
 from al_gym.kernels.select import uniform
 
 Floats = NDArray[np.float32]
@@ -35,31 +35,28 @@ def _first_best(score: Floats, items: Ints, size: int, key: np.uint64) -> int:
 
 @njit(cache=True, nogil=True)
 def k_center(
-    X: Floats,
-    rows: Ints,
-    n_features: Ints,
-    nearest: Floats,
-    allowed: Bools,
-    k: Ints,
-    keys: Keys,
-    first: Ints,
-    out: Ints,
-) -> None:
-    """See `al_gym.strategies.greedy.k_center_greedy`; `first` below 0 asks for the farthest item."""
-    items = np.empty(X.shape[1], np.int64)
-    near = np.empty(X.shape[1], np.float32)
+    X: Floats, XT: Floats, rows: Ints, n_items: Ints, n_features: Ints, nearest: Floats, allowed: Bools, k: Ints,
+    keys: Keys, first: Ints, out: Ints,
+) -> None:  # fmt: skip
+    """See `al_gym.strategies.greedy.k_center_greedy`.
+
+    `first` below 0 asks for the farthest item. XT holds the features of X item-last: with it the distances to a
+    whole pool are faster; for a few candidates X is.
+    """
+    items, near = np.empty(X.shape[1], np.int64), np.empty(X.shape[1], np.float32)
+    z, d2 = np.empty(X.shape[2], np.float32), np.empty(X.shape[1], np.float32)
     for task in range(len(rows)):
-        features, width = X[rows[task]], width_of(n_features[rows[task]], X.shape[2])
-        size = 0
-        for item in range(X.shape[1]):
+        row = rows[task]
+        n, width = n_items[row], width_of(n_features[row], X.shape[2])
+        size, at = 0, 0
+        for item in range(n):
+            near[item] = nearest[task, item]
             if allowed[task, item]:
+                if item == first[task]:
+                    at = size
                 items[size] = item
-                near[item] = nearest[task, item]
                 size += 1
-        at = 0
-        if first[task] >= 0:
-            while items[at] != first[task]:
-                at += 1
+        whole = 8 * size > n
         for pick in range(k[task]):
             if pick > 0 or first[task] < 0:
                 at = _first_best(near, items, size, keys[task])
@@ -68,50 +65,63 @@ def k_center(
             size -= 1
             items[at] = items[size]
             if pick + 1 < k[task]:
-                for other in items[:size]:
-                    near[other] = min(near[other], squared_distance(features[other], features[item], width))
+                if whole:
+                    column(XT[row, :width], item, z)
+                    approach(z, XT[row, :width], d2[:n], near)
+                else:
+                    for other in items[:size]:
+                        near[other] = min(near[other], squared_distance(X[row, other], X[row, item], width))
 
 
 @njit(cache=True, nogil=True, fastmath=_REDUCE)
-def _inner(x: Floats, z: Floats, width: int) -> np.float32:
-    total = np.float32(0)
-    for t in range(width):
-        total += x[t] * z[t]
-    return total
+def _products(M: Floats, at: int, out: Floats) -> None:
+    """Inner products of column `at` of M (width, n) with the first len(out) columns."""
+    for j in range(len(out)):
+        out[j] = 0
+    whole = len(M) // 4 * 4
+    for t in range(0, whole, 4):
+        w0, w1, w2, w3 = M[t, at], M[t + 1, at], M[t + 2, at], M[t + 3, at]
+        m0, m1, m2, m3 = M[t], M[t + 1], M[t + 2], M[t + 3]
+        for j in range(len(out)):
+            out[j] += (w0 * m0[j] + w1 * m1[j]) + (w2 * m2[j] + w3 * m3[j])
+    for t in range(whole, len(M)):
+        weight, row = M[t, at], M[t]
+        for j in range(len(out)):
+            out[j] += weight * row[j]
 
 
 @njit(cache=True, nogil=True)
-def _gradients(proba: Floats, predicted: Ints, phi: Floats, width: int, gap: Floats, norm: Doubles) -> None:
-    """Write p - e of the predicted class into gap (classes, n) and squared gradient norms into norm (n,)."""
-    classes, n = gap.shape
-    square = np.zeros(n, np.float32)
-    for c in range(classes):
-        for item in range(n):
-            gap[c, item] = proba[c, item]
-    for item in range(n):
-        gap[predicted[item], item] -= np.float32(1)
-    for c in range(classes):
-        for item in range(n):
-            square[item] += gap[c, item] * gap[c, item]
-    for item in range(n):
-        norm[item] = np.float64(square[item]) * np.float64(_inner(phi[item], phi[item], width))
+def _squares(M: Floats, out: Doubles) -> None:
+    """Multiply out (n,) by the squared norms of the first n columns of M (width, n)."""
+    total = np.zeros(len(out), np.float32)
+    for row in M:
+        for j in range(len(out)):
+            total[j] += row[j] * row[j]
+    for j in range(len(out)):
+        out[j] *= total[j]
 
 
 @njit(cache=True, nogil=True)
-def _approach(
-    gap: Floats, norm: Doubles, phi: Floats, width: int, center: int, inner: Floats, nearest: Doubles
-) -> None:
-    """Lower squared gradient distances `nearest` (n,) to those of a new center; `inner` is (n,) scratch."""
-    inner[:] = 0
+def _gradients(proba: Floats, predicted: Ints, gap: Floats) -> None:
+    """Write p - e of the predicted class into gap (classes, n)."""
     for c in range(len(gap)):
-        weight = gap[c, center]
-        row = gap[c]
-        for item in range(len(row)):
-            inner[item] += weight * row[item]
+        for item in range(gap.shape[1]):
+            gap[c, item] = proba[c, item]
+    for item in range(gap.shape[1]):
+        gap[predicted[item], item] -= np.float32(1)
+
+
+@njit(cache=True, nogil=True)
+def _approach_gradient(
+    gap: Floats, norm: Doubles, phi: Floats, center: int, a: Floats, b: Floats, nearest: Doubles
+) -> None:
+    """Lower squared gradient distances `nearest` (n,) to those of a new center; a and b are (n,) scratch."""
+    _products(gap, center, a)
+    _products(phi, center, b)
     for item in range(len(norm)):
-        product = np.float64(inner[item]) * np.float64(_inner(phi[item], phi[center], width))
-        distance = max(0.0, norm[item] + norm[center] - 2.0 * product)
-        nearest[item] = min(nearest[item], distance)
+        distance = norm[item] + norm[center] - 2.0 * (np.float64(a[item]) * np.float64(b[item]))
+        distance = distance if distance > 0 else 0.0
+        nearest[item] = distance if distance < nearest[item] else nearest[item]
 
 
 @njit(cache=True, nogil=True)
@@ -137,14 +147,16 @@ def badge(
     proba: Floats, predicted: Ints, rows: Ints, n_items: Ints, n_classes: Ints, phi: Floats, phi_rows: Ints,
     width: Ints, allowed: Bools, k: Ints, keys: Keys, out: Ints,
 ) -> None:  # fmt: skip
-    """See `al_gym.strategies.badge.k_means_seeding`; phi[phi_rows[task]] is (items, at least width[task])."""
+    """See `al_gym.strategies.badge.k_means_seeding`; phi[phi_rows[task], :width[task]] is item-last."""
     items = np.empty(allowed.shape[1], np.int64)
     for task in range(len(rows)):
-        row, features = rows[task], phi[phi_rows[task]]
+        row, features = rows[task], phi[phi_rows[task], : width[task]]
         n = n_items[row]
-        gap, inner = np.empty((n_classes[row], n), np.float32), np.empty(n, np.float32)
-        norm, nearest = np.empty(n), np.full(n, np.inf)
-        _gradients(proba[row], predicted[row], features, width[task], gap, norm)
+        gap, a, b = np.empty((n_classes[row], n), np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
+        norm, nearest = np.ones(n), np.full(n, np.inf)
+        _gradients(proba[row], predicted[row], gap)
+        _squares(gap, norm)
+        _squares(features, norm)
         size = 0
         for item in range(n):
             if allowed[task, item]:
@@ -153,7 +165,7 @@ def badge(
         at = _first_best(norm, items, size, keys[task])
         for pick in range(k[task]):
             if pick > 0:
-                _approach(gap, norm, features, width[task], out[task, pick - 1], inner, nearest)
+                _approach_gradient(gap, norm, features, out[task, pick - 1], a, b, nearest)
                 at = _sample(nearest, items, size, uniform(keys[task], 0, pick))
             out[task, pick] = items[at]
             size -= 1

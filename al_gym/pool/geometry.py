@@ -3,9 +3,9 @@
 The kernel is K(x, z) = exp(-d^2 / 2h^2) with d Euclidean on the scaled features and h the mean over
 the pool of the mean distance to the 20 nearest other items, 1 if that is 0 (CONTRACT, campaign rules).
 
-Pools of more than `EXACT_ITEMS` items hold no matrix of pairs. There h is the mean over `SAMPLE` random
+Pools of more than `EXACT_ITEMS` items hold no matrix of pairs. There h is the mean over `QUERIES` random
 items of their exact mean distance to the 20 nearest others; `neighbour_distance` looks for neighbours
-among those `SAMPLE` items, for fewer of them in proportion; kernels are computed between the candidates
+among `SAMPLE` random items, for fewer of them in proportion; kernels are computed between the candidates
 asked for and `EXACT_ITEMS` random items that stand for the pool. The random items depend on the task's
 key alone.
 """
@@ -24,6 +24,7 @@ from al_gym.pool.arrays import PoolArrays, grow
 from al_gym.streams import Stream
 
 EXACT_ITEMS = 4096
+QUERIES = 512
 SAMPLE = 1024
 
 
@@ -44,6 +45,8 @@ class Geometry:
         self._has_bandwidth = torch.zeros(rows, dtype=torch.bool, device=device)
         self._kernel = torch.zeros(0, items, items, device=device)
         self._has_kernel = torch.zeros(rows, dtype=torch.bool, device=device)
+        self._columns = torch.zeros(0, arrays.X.shape[2], items, device=device)
+        self._has_columns = torch.zeros(rows, dtype=torch.bool, device=device)
         self._nearest = torch.zeros(rows, items, device=device)
         self._nearest_count = torch.zeros(rows, dtype=torch.int64, device=device)
         self._coverage = torch.zeros(rows, items, device=device)
@@ -56,18 +59,17 @@ class Geometry:
         rows = len(arrays.round)
         self.arrays = arrays
         for name, value in list(vars(self).items()):
-            if isinstance(value, Tensor) and name not in ("_kernel", "_gain"):
+            if isinstance(value, Tensor) and len(value) and name != "_kernel":
                 setattr(self, name, grow(value, rows))
         if len(self._kernel):
             self._kernel = self._allocate_kernel(self._kernel)
-        if len(self._gain):
-            self._gain = torch.cat([self._gain, self._gain.new_zeros(rows - len(self._gain), self._gain.shape[1])])
 
     def clear(self, row: int) -> None:
         """Forget one row; its storage now holds another task."""
         self._has_neighbour[row] = False
         self._has_bandwidth[row] = False
         self._has_kernel[row] = False
+        self._has_columns[row] = False
         self.unlabel(torch.tensor([row], device=self._bandwidth.device))
 
     def unlabel(self, rows: Tensor) -> None:
@@ -92,6 +94,23 @@ class Geometry:
     def _backend(self) -> ModuleType:
         """Where the distances are computed: numba on the CPU if it can be used, else torch."""
         return kernels.load("geometry") if self._bandwidth.device.type == "cpu" and kernels.available() else distances
+
+    def columns(self, rows: Tensor) -> Tensor:
+        """The (rows, features, items) storage of the features item-last, up to date for `rows`; CPU only.
+
+        Loops over the items of one feature vectorise; distances to one item are several times faster.
+        """
+        if not len(self._columns):
+            self._columns = torch.zeros(len(self._has_columns), *self._columns.shape[1:])
+        rows = rows[~self._has_columns[rows]]
+        if len(rows):
+            self._backend.fill_columns(self.arrays.X, rows, self.arrays.n_items, self._columns)
+            self._has_columns[rows] = True
+        return self._columns
+
+    def _features(self, rows: Tensor) -> Tensor:
+        """The features in the layout of the backend."""
+        return self.arrays.X if self._backend is distances else self.columns(rows)
 
     def squared_distances(self, rows: Tensor) -> Tensor:
         """(tasks, items, items) float32, zero on the diagonal, inf where either item is padding."""
@@ -120,7 +139,7 @@ class Geometry:
         if self.exact:
             self._ensure_neighbour(rows)
             return
-        for row, sample in zip(rows.tolist(), self.random_items(rows, SAMPLE), strict=True):
+        for row, sample in zip(rows.tolist(), self.random_items(rows, QUERIES), strict=True):
             pool = torch.arange(int(self.arrays.n_items[row]), device=rows.device)
             mean = self._nearest_means(row, sample, pool, distances.NEIGHBOURS)
             self._bandwidth[row] = distances.positive_or_one(mean.mean())
@@ -130,8 +149,12 @@ class Geometry:
         rows, a = rows[~self._has_neighbour[rows]], self.arrays
         if not len(rows):
             return
-        if self.exact:
-            self._backend.neighbour_means(a.X, rows, a.n_items, a.n_features, self._neighbour, self._bandwidth)
+        if self.exact and len(self._kernel):
+            self.ensure_kernel(rows)  # somebody uses kernels here: one pass over the pairs instead of two
+        elif self.exact:
+            self._backend.neighbour_means(
+                self._features(rows), rows, a.n_items, a.n_features, self._neighbour, self._bandwidth
+            )
             self._has_bandwidth[rows] = True
         else:
             for row, sample in zip(rows.tolist(), self.random_items(rows, SAMPLE), strict=True):
@@ -177,7 +200,8 @@ class Geometry:
         rows, a = rows[~self._has_kernel[rows]], self.arrays
         if len(rows):
             known, mean, h = self._has_neighbour, self._neighbour, self._bandwidth
-            self._backend.kernel_matrices(a.X, rows, a.n_items, a.n_features, known, mean, h, self._kernel)
+            X = self._features(rows)
+            self._backend.kernel_matrices(X, rows, a.n_items, a.n_features, known, mean, h, self._kernel)
             for flag in (self._has_neighbour, self._has_bandwidth, self._has_kernel):
                 flag[rows] = True
         return self._kernel
@@ -193,7 +217,7 @@ class Geometry:
         stale = rows[(done[rows] != a.count[rows]) | (done[rows] == 0)]
         if len(stale):
             known = (a.n_items, a.n_features, a.order, a.count)
-            self._backend.update_nearest(a.X, stale, *known, done, self._nearest)
+            self._backend.update_nearest(self._features(stale), stale, *known, done, self._nearest)
         return self._nearest[rows]
 
     def coverage(self, rows: Tensor) -> Tensor:

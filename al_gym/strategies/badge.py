@@ -85,9 +85,10 @@ def _compiled(fast: ModuleType, view: PoolView, k: Tensor, stream: Stream) -> Te
     """`k_means_seeding` on the CPU, by numba."""
     a, out = view.arrays, no_picks(k)
     phi = view.embedding()
-    linear = phi is view.X  # then the kernel reads the storage and leaves out the padding of the features
-    width = view.n_features if linear else torch.full_like(k, phi.shape[2])
-    phi, phi_rows = (a.X, view.rows) if linear else (phi, torch.arange(len(k)))
+    if phi is view.X:  # then the storage can be read in place, without the padding of the features
+        phi, phi_rows, width = view.geometry.columns(view.rows), view.rows, view.n_features
+    else:
+        phi, phi_rows, width = phi.transpose(1, 2), torch.arange(len(k)), torch.full_like(k, phi.shape[2])
     model = as_arrays(a.proba, a.predicted, view.rows, a.n_items, a.n_classes)
     fast.badge(*model, *as_arrays(phi, phi_rows, width, view.candidates, k), stream.keys, out.numpy())
     return out

@@ -132,8 +132,10 @@ class UHerding(Strategy):
         return KernelSpec(features, h * self.width, nearest)
 
 
-def _backend(view: PoolView) -> ModuleType:
-    return compiled(view.rows.device, "geometry") or distances
+def _backend(view: PoolView, features: Tensor) -> tuple[ModuleType, Tensor]:
+    """Where distances are computed, and the features in its layout."""
+    fast = compiled(features.device, "geometry")
+    return (distances, features) if fast is None else (fast, features.transpose(1, 2).contiguous())
 
 
 def nearest_labelled(view: PoolView, features: Tensor) -> Tensor:
@@ -141,7 +143,8 @@ def nearest_labelled(view: PoolView, features: Tensor) -> Tensor:
     task, done = torch.arange(len(view), device=features.device), torch.zeros_like(view.n_labelled)
     nearest = features.new_zeros(features.shape[:2])
     labels = (view.order, view.n_labelled, done)
-    _backend(view).update_nearest(features, task, view.n_items, view.n_features, *labels, nearest)
+    backend, X = _backend(view, features)
+    backend.update_nearest(X, task, view.n_items, view.n_features, *labels, nearest)
     return nearest
 
 
@@ -149,7 +152,8 @@ def bandwidth(view: PoolView, features: Tensor) -> Tensor:
     """(tasks,) float32: h of `Geometry` for other features."""
     task = torch.arange(len(view), device=features.device)
     mean, h = features.new_zeros(features.shape[:2]), features.new_zeros(len(view))
-    _backend(view).neighbour_means(features, task, view.n_items, view.n_features, mean, h)
+    backend, X = _backend(view, features)
+    backend.neighbour_means(X, task, view.n_items, view.n_features, mean, h)
     return h
 
 

@@ -164,7 +164,7 @@ def test_large_pools_are_sampled() -> None:
     for task, size in enumerate((n, n - 100)):
         X = arrays.X[task, :size].numpy()
         exact = NearestNeighbors(n_neighbors=20).fit(X).kneighbors()[0].mean(1)
-        assert geometry.bandwidth(rows)[task] == pytest.approx(exact.mean(), rel=0.03)
+        assert geometry.bandwidth(rows)[task] == pytest.approx(exact.mean(), rel=0.05)
         rough = geometry.neighbour_distance(rows)[task, :size].double().numpy()
         assert np.corrcoef(rough, exact)[0, 1] > 0.9
         assert np.median(rough / exact) == pytest.approx(1, abs=0.15)
