@@ -158,7 +158,9 @@ class Campaign:
             if budget < 1:
                 raise ParameterError(f"budget must be at least 1 label, got {budget}.")
             if len(task.seed_set) >= len(task.pool):
-                raise TaskError(f"{task.dataset.name}: the seed set takes the whole pool of {len(task.pool)}; use more items.")
+                raise TaskError(
+                    f"{task.dataset.name}: the seed set takes the whole pool of {len(task.pool)}; use more items."
+                )
             self._place(slot, task, int(budget))
         self.restart(slots)
 
@@ -224,7 +226,9 @@ class Campaign:
         bad = ~torch.isfinite(block.pool.top1[rows].sum(dim=1))
         if bool(bad.any()):
             at = int(torch.nonzero(bad)[0])
-            raise LearnerError(f"{self._where(slots[at : at + 1], block, rows[at : at + 1])}: probabilities are not finite.")
+            raise LearnerError(
+                f"{self._where(slots[at : at + 1], block, rows[at : at + 1])}: probabilities are not finite."
+            )
 
     def _where(self, slots: Ints, block: _Block, rows: Tensor) -> str:
         names = ", ".join(
@@ -334,7 +338,10 @@ class Campaign:
     def trial_accuracy(self, slots: Ints, queries: Ints) -> NDArray[np.float64]:
         """(n,) holdout accuracy if `queries` were labelled next. For privileged policies alone; nothing changes."""
         groups = list(self._groups(slots))
-        saved = [({name: getattr(b.pool, name)[rows] for name in _CHANGING}, _copy_rows(b.state, rows)) for _, b, rows in groups]
+        saved = [
+            ({name: getattr(b.pool, name)[rows] for name in _CHANGING}, _copy_rows(b.state, rows))
+            for _, b, rows in groups
+        ]
         self.reveal(slots, queries)
         result = self.accuracy(slots)
         self._count[slots] -= (queries >= 0).sum(axis=1)

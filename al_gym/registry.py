@@ -38,7 +38,10 @@ class Registry(Generic[T]):
 
         def add(factory: Callable[..., T]) -> Callable[..., T]:
             known = self._factories.get(name)
-            if known is not None and (known.__module__, known.__qualname__) != (factory.__module__, factory.__qualname__):
+            if known is not None and (known.__module__, known.__qualname__) != (
+                factory.__module__,
+                factory.__qualname__,
+            ):
                 raise ParameterError(f"{self.kind} {name!r} is already registered by {known.__module__}.")
             self._factories[name] = factory
             return factory

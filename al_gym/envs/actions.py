@@ -86,7 +86,9 @@ class Actions(ABC):
         raw = np.asarray(actions)
         expected = (n,) if len(self.sizes) == 1 else (n, len(self.sizes))
         if raw.shape != expected or raw.dtype.kind not in "iu":
-            raise ActionError(f"actions must be integers of shape {expected}, got {raw.dtype} of shape {raw.shape}: {actions!r}.")
+            raise ActionError(
+                f"actions must be integers of shape {expected}, got {raw.dtype} of shape {raw.shape}: {actions!r}."
+            )
         components = raw.astype(np.int64).reshape(n, len(self.sizes))
         outside = (components < 0) | (components >= np.asarray(self.sizes))
         if outside.any():

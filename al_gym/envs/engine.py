@@ -135,7 +135,9 @@ class Engine:
         self._reference = Reference(np.zeros((num_envs, points), np.int64), np.zeros((num_envs, points)))
 
     # --- reset -----------------------------------------------------------------------------------------
-    def reset(self, slots: Ints, rngs: Sequence[np.random.Generator], options: Mapping[str, Any] | None) -> NDArray[np.float32]:
+    def reset(
+        self, slots: Ints, rngs: Sequence[np.random.Generator], options: Mapping[str, Any] | None
+    ) -> NDArray[np.float32]:
         """Start new campaigns in `slots` (n,); returns (n, features) float32.
 
         Args:

@@ -19,7 +19,9 @@ def render_ansi(engine: Engine, slot: int) -> str:
     if task is None:
         return "no campaign; call reset() first\n"
     labels = _labels(engine, slot)
-    lines = [f"{task.dataset.name}: pool {len(task.pool)}, {task.dataset.n_classes} classes, budget {engine.settings.budget}"]
+    lines = [
+        f"{task.dataset.name}: pool {len(task.pool)}, {task.dataset.n_classes} classes, budget {engine.settings.budget}"
+    ]
     lines.append(f"{'round':>5} {'labels':>6}  {'strategy':<18} {'batch':>5} {'accuracy':>8}")
     for round_, (record, count) in enumerate(zip(engine.history[slot], labels, strict=True)):
         name = _name(engine, record, round_)

@@ -37,7 +37,7 @@ class CampaignEnv(gym.Env[NDArray[np.float32], Any]):
         self.render_mode = render_mode
         self.engine = Engine(1, make_settings(self.defaults | settings), self.kind)
         self.action_space = self.engine.actions.space()
-        self.observation_space = observation_space(self.engine)
+        self.observation_space = observation_space(self.engine)  # type: ignore[assignment]
         self._running = False
 
     @property

@@ -67,12 +67,12 @@ class CampaignVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         """One name a component of the observation, in order."""
         return self.engine.observer.names
 
-    @property
+    @property  # type: ignore[misc]
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]
         """The seed of each campaign's generator."""
         return tuple(self._seeds)
 
-    @property
+    @property  # type: ignore[misc]
     def np_random(self) -> tuple[np.random.Generator, ...]:  # type: ignore[override]
         """The generator of each campaign."""
         return tuple(self._rng(i) for i in range(self.num_envs))
@@ -101,10 +101,7 @@ class CampaignVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
             seed: None, one integer (campaign i gets seed + i), or one a campaign.
             options: besides `reset_mask`, `task` and `task_seed` as in the single environment.
         """
-        seeds = [seed + i for i in range(self.num_envs)] if isinstance(seed, int | np.integer) else seed
-        seeds = [None] * self.num_envs if seeds is None else list(seeds)
-        if len(seeds) != self.num_envs:
-            raise ParameterError(f"seed has {len(seeds)} entries for {self.num_envs} campaigns.")
+        seeds = self._spread(seed)
         options = dict(options or {})
         slots = np.nonzero(_reset_mask(options.pop("reset_mask", None), self.num_envs))[0]
         for slot in slots.tolist():
@@ -115,24 +112,33 @@ class CampaignVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         self._started = True
         return self._observation.copy(), infos
 
+    def _spread(self, seed: int | list[int | None] | None) -> list[int | None]:
+        if seed is None or isinstance(seed, int | np.integer):
+            return [None if seed is None else int(seed) + i for i in range(self.num_envs)]
+        if len(seed) != self.num_envs:
+            raise ParameterError(f"seed has {len(seed)} entries for {self.num_envs} campaigns.")
+        return list(seed)
+
     def _reset(self, slots: Ints, options: dict[str, Any] | None, infos: dict[str, Any]) -> None:
         self._observation[slots] = self.engine.reset(slots, [self._rng(s) for s in slots.tolist()], options)
         self._done[slots] = False
         self._write(infos, slots, self.engine.reset_columns(slots))
 
     # --- step ----------------------------------------------------------------------------------------------
-    def step(
-        self, actions: Any
-    ) -> tuple[NDArray[np.float32], NDArray[np.float64], Bools, Bools, dict[str, Any]]:
+    def step(self, actions: Any) -> tuple[NDArray[np.float32], NDArray[np.float64], Bools, Bools, dict[str, Any]]:
         """One round of every campaign; see Gymnasium's `AutoresetMode` for what happens at an end."""
         if not self._started:
             raise ResetNeeded("call reset() before step().")
-        actions = np.stack([np.asarray(a) for a in actions]) if isinstance(actions, list | tuple) else np.asarray(actions)
+        actions = (
+            np.stack([np.asarray(a) for a in actions]) if isinstance(actions, list | tuple) else np.asarray(actions)
+        )
         if len(actions) != self.num_envs:
             raise ParameterError(f"{len(actions)} actions for {self.num_envs} campaigns.")
         waiting = self._done.copy()
         if waiting.any() and self.autoreset_mode != AutoresetMode.NEXT_STEP:
-            raise ResetNeeded(f"campaigns {np.nonzero(waiting)[0].tolist()} are over; reset them with options['reset_mask'].")
+            raise ResetNeeded(
+                f"campaigns {np.nonzero(waiting)[0].tolist()} are over; reset them with options['reset_mask']."
+            )
         infos: dict[str, Any] = {}
         reward, ended = np.zeros(self.num_envs), np.zeros(self.num_envs, np.bool_)
         running = np.nonzero(~waiting)[0]
@@ -213,5 +219,7 @@ def _reset_mask(mask: Any, num_envs: int) -> Bools:
     if mask is None:
         return np.ones(num_envs, np.bool_)
     if not isinstance(mask, np.ndarray) or mask.dtype != np.bool_ or mask.shape != (num_envs,) or not mask.any():
-        raise ParameterError(f"options['reset_mask'] must be a ({num_envs},) bool array with at least one True, got {mask!r}.")
+        raise ParameterError(
+            f"options['reset_mask'] must be a ({num_envs},) bool array with at least one True, got {mask!r}."
+        )
     return mask

@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
-from al_gym.pool.arrays import PoolArrays, Shape, grow
 from al_gym.errors import LearnerError
+from al_gym.pool.arrays import PoolArrays, Shape, grow
 from al_gym.registry import Registry
 
 

@@ -50,7 +50,16 @@ class Softmax(Learner):
         penalty = torch.full((len(a.count),), 1.0 / self.C, device=a.X.device)
         solver = kernels.twin(softmax_fit, "softmax_fit", a.X)
         solver.fit_softmax(
-            a.XL, a.yL, a.count, a.n_features, a.seen, state["W"], penalty, tol=self.tol, max_iter=self.max_iter, rows=rows
+            a.XL,
+            a.yL,
+            a.count,
+            a.n_features,
+            a.seen,
+            state["W"],
+            penalty,
+            tol=self.tol,
+            max_iter=self.max_iter,
+            rows=rows,
         )
 
     def predict_proba(self, state: State, arrays: PoolArrays, rows: Tensor, X: Tensor) -> Tensor:
@@ -67,11 +76,8 @@ class Softmax(Learner):
             a.X, a.n_items, a.n_features, a.seen, state["W"], a.proba, a.top1, a.top2, a.entropy, a.predicted, rows
         )
 
-    def class_hits(
-        self, state: State, arrays: PoolArrays, rows: Tensor, X: Tensor, y: Tensor, count: Tensor
-    ) -> Tensor:
+    def class_hits(self, state: State, arrays: PoolArrays, rows: Tensor, X: Tensor, y: Tensor, count: Tensor) -> Tensor:
         """See `Learner.class_hits`; no softmax is taken."""
         scorer = kernels.twin(softmax_score, "softmax_score", X)
         hits: Tensor = scorer.class_hits_softmax(X, y, count, arrays.n_features, arrays.seen, state["W"], rows)
         return hits
-

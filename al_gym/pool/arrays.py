@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from functools import cached_property
 from types import SimpleNamespace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -59,6 +60,9 @@ class Shape:
             min(pad_power(labels), pad_power(items)),
             pad_nominal(holdout, nominal[1]),
         )
+
+
+Array = TypeVar("Array", Tensor, np.ndarray)
 
 
 @dataclass
@@ -134,13 +138,15 @@ class PoolArrays:
             X=full(0, f, n, d), n_items=full(0, i), n_features=full(0, i), n_classes=full(0, i),
             labelled=full(0, b, n), y=full(-1, i, n), order=full(-1, i, m), XL=full(0, f, m, d), yL=full(-1, i, m),
             count=full(0, i), initial=full(0, i), seen=full(0, b, c), proba=full(0, f, c, n), top1=full(0, f, n),
-            top2=full(0, f, n), entropy=full(0, f, n), predicted=full(0, i, n), previous=full(0, i, n), round=full(0, i),
-            budget=full(0, i), last_batch=full(0, i), prequential=full(0, f, 4), key=np.zeros(rows, np.uint64),
+            top2=full(0, f, n), entropy=full(0, f, n), predicted=full(0, i, n), previous=full(0, i, n),
+            round=full(0, i), budget=full(0, i), last_batch=full(0, i), prequential=full(0, f, 4),
+            key=np.zeros(rows, np.uint64),
         )  # fmt: skip
 
     def grown(self, rows: int) -> PoolArrays:
         """A copy with room for `rows` campaigns."""
-        return PoolArrays(**{f.name: grow(getattr(self, f.name), rows) for f in fields(self)})
+        arrays: dict[str, Any] = {f.name: grow(getattr(self, f.name), rows) for f in fields(self)}
+        return PoolArrays(**arrays)
 
     def clear(self, row: int) -> None:
         """Empty one row."""
@@ -148,7 +154,7 @@ class PoolArrays:
             getattr(self, f.name)[row] = -1 if f.name in ("y", "order", "yL") else 0
 
 
-def grow(array: Tensor | np.ndarray, rows: int) -> Tensor | np.ndarray:
+def grow(array: Array, rows: int) -> Array:
     """A copy of `array` with `rows` rows, the new ones zero."""
     if isinstance(array, np.ndarray):
         return np.concatenate([array, np.zeros((rows - len(array), *array.shape[1:]), array.dtype)])

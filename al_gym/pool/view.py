@@ -51,7 +51,9 @@ class PoolView:
         self.geometry = geometry
         self.rows = rows
         self.learner = learner
-        self._whole = len(rows) == len(arrays.round) and bool((rows == torch.arange(len(rows), device=rows.device)).all())
+        self._whole = len(rows) == len(arrays.round) and bool(
+            (rows == torch.arange(len(rows), device=rows.device)).all()
+        )
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -66,8 +66,15 @@ class Task:
             TaskError: empty, repeated or out-of-range positions.
         """
         chosen = np.asarray(seed_set, dtype=np.int64).reshape(-1)
-        if len(chosen) == 0 or len(np.unique(chosen)) != len(chosen) or chosen.min() < 0 or chosen.max() >= len(self.pool):
-            raise TaskError(f"seed set {chosen.tolist()[:10]} must be distinct positions in a pool of {len(self.pool)}.")
+        if (
+            len(chosen) == 0
+            or len(np.unique(chosen)) != len(chosen)
+            or chosen.min() < 0
+            or chosen.max() >= len(self.pool)
+        ):
+            raise TaskError(
+                f"seed set {chosen.tolist()[:10]} must be distinct positions in a pool of {len(self.pool)}."
+            )
         return replace(self, seed_set=chosen)
 
 
@@ -104,7 +111,9 @@ def make_task(
     rest = n - pool_items
     holdout_items = min(validation_size, rest // 2) if validation_size is not None else min(int(test_size or 0), rest)
     if pool_items < 2 or holdout_items < 1:
-        raise TaskError(f"{dataset.name}: {n} items are too few for a pool of 2 and a holdout of 1; use a larger dataset.")
+        raise TaskError(
+            f"{dataset.name}: {n} items are too few for a pool of 2 and a holdout of 1; use a larger dataset."
+        )
     words = np.frombuffer(dataset.content_hash[:16], dtype=np.uint32).tolist()
     order = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1, *words]))).permutation(n)
     pool, holdout = order[:pool_items], order[pool_items : pool_items + holdout_items]
@@ -115,7 +124,9 @@ def make_task(
         seed_set = np.sort(np.unique(labels, return_index=True)[1])
     else:
         if initial >= pool_items:
-            raise TaskError(f"{dataset.name}: a seed set of {initial} leaves nothing of a pool of {pool_items}; lower initial.")
+            raise TaskError(
+                f"{dataset.name}: a seed set of {initial} leaves nothing of a pool of {pool_items}; lower initial."
+            )
         seed_set = np.arange(initial)
     nominal = (pool_size, int(validation_size or test_size or 0))
     return Task(dataset, seed, pool, holdout, scaling, seed_set.astype(np.int64), label_noise, nominal)
@@ -124,7 +135,12 @@ def make_task(
 def _check_sizes(
     pool_size: int, validation_size: int | None, test_size: int | None, initial: Initial, label_noise: float, seed: int
 ) -> None:
-    sizes = {"pool_size": (pool_size, 2), "validation_size": (validation_size, 1), "test_size": (test_size, 1), "seed": (seed, 0)}
+    sizes = {
+        "pool_size": (pool_size, 2),
+        "validation_size": (validation_size, 1),
+        "test_size": (test_size, 1),
+        "seed": (seed, 0),
+    }
     for name, (value, least) in sizes.items():
         if value is not None and value < least:
             raise ParameterError(f"{name} must be at least {least}, got {value}.")

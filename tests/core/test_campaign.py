@@ -29,7 +29,9 @@ TASKS = [
 ]
 
 
-def run(tasks: list[Task], strategies: list[str], rounds: int = 4, batch: int = 5) -> tuple[np.ndarray, list[np.ndarray]]:
+def run(
+    tasks: list[Task], strategies: list[str], rounds: int = 4, batch: int = 5
+) -> tuple[np.ndarray, list[np.ndarray]]:
     """Accuracies (tasks, rounds + 1) and queries, task i by strategy i modulo their number."""
     campaign = Campaign(len(tasks))
     slots = np.arange(len(tasks))
@@ -139,7 +141,9 @@ def test_balanced_accuracy_is_the_mean_recall() -> None:
     campaign.load(np.zeros(1, int), [TASKS[1]], [5])
     X, holdout, labels = TASKS[1].arrays()
     seeds = TASKS[1].seed_set
-    model = LogisticRegression(C=1, tol=1e-8, max_iter=10000).fit(X[seeds].astype(np.float64), TASKS[1].oracle_labels[seeds])
+    model = LogisticRegression(C=1, tol=1e-8, max_iter=10000).fit(
+        X[seeds].astype(np.float64), TASKS[1].oracle_labels[seeds]
+    )
     hit = model.predict(holdout) == labels
     recalls = [hit[labels == c].mean() for c in np.unique(labels)]
     assert np.isclose(campaign.accuracy(np.zeros(1, int), balanced=True)[0], np.mean(recalls), atol=0.02)

@@ -12,7 +12,13 @@ from al_gym.tasks.task import make_task
 
 def toy(n: int = 200, classes: int = 4, seed: int = 0, modality: str = "tabular") -> Dataset:
     rng = np.random.default_rng(seed)
-    return Dataset("toy", rng.normal(size=(n, 3)).astype(np.float32), rng.permutation(np.arange(n) % classes), tuple("abcd"[:classes]), modality)
+    return Dataset(
+        "toy",
+        rng.normal(size=(n, 3)).astype(np.float32),
+        rng.permutation(np.arange(n) % classes),
+        tuple("abcd"[:classes]),
+        modality,
+    )
 
 
 def test_evaluation_split_follows_contract() -> None:
@@ -65,7 +71,10 @@ def test_scalers_against_scikit_learn_and_by_definition() -> None:
 
 def test_label_noise_flips_that_share_to_other_classes() -> None:
     data = toy(4000)
-    clean, noisy = make_task(data, 0, test_size=20, pool_size=2000), make_task(data, 0, test_size=20, pool_size=2000, label_noise=0.3)
+    clean, noisy = (
+        make_task(data, 0, test_size=20, pool_size=2000),
+        make_task(data, 0, test_size=20, pool_size=2000, label_noise=0.3),
+    )
     flipped = (clean.oracle_labels != noisy.oracle_labels).mean()
     assert 0.26 < flipped < 0.34
     assert set(noisy.oracle_labels) <= {0, 1, 2, 3}
@@ -74,7 +83,14 @@ def test_label_noise_flips_that_share_to_other_classes() -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [{"pool_size": 1}, {"initial": 0}, {"initial": "all"}, {"label_noise": 1.0}, {"validation_size": 5}, {"scaling": "minmax"}],
+    [
+        {"pool_size": 1},
+        {"initial": 0},
+        {"initial": "all"},
+        {"label_noise": 1.0},
+        {"validation_size": 5},
+        {"scaling": "minmax"},
+    ],
 )
 def test_impossible_arguments_are_typed_errors(arguments: dict) -> None:
     with pytest.raises(ParameterError):

@@ -93,7 +93,13 @@ def test_masks_are_fresh_copies() -> None:
 
 @pytest.mark.parametrize(
     ("env_id", "action"),
-    [("Strategy-v0", 8), ("Strategy-v0", -1), ("Strategy-v0", 0.5), ("StrategyBudget-v0", [0, 9]), ("StrategyBudget-v0", [0])],
+    [
+        ("Strategy-v0", 8),
+        ("Strategy-v0", -1),
+        ("Strategy-v0", 0.5),
+        ("StrategyBudget-v0", [0, 9]),
+        ("StrategyBudget-v0", [0]),
+    ],
 )
 def test_actions_outside_the_space_change_nothing(env_id: str, action: Any) -> None:
     env = gym.make(f"al_gym/{env_id}", **SMALL, disable_env_checker=True).unwrapped
@@ -122,7 +128,9 @@ def test_actions_outside_the_space_change_nothing(env_id: str, action: Any) -> N
         ({"features": ["uncertanty"]}, UnknownNameError, "uncertainty"),
     ],
 )
-def test_bad_arguments_name_the_value_and_the_remedy(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
+def test_bad_arguments_name_the_value_and_the_remedy(
+    arguments: dict[str, Any], error: type[Exception], message: str
+) -> None:
     with pytest.raises(error, match=message):
         gym.make("al_gym/Strategy-v0", **(SMALL | arguments)).reset(seed=0)
 
@@ -142,7 +150,9 @@ def test_options_fix_the_task() -> None:
 
 @pytest.mark.parametrize("env_id", ["Strategy-v0", "Budget-v0", "StrategyBudget-v0"])
 def test_observations_are_named_bounded_and_explained(env_id: str) -> None:
-    env = gym.make(f"al_gym/{env_id}", **SMALL, features=["uncertainty", "classes", "progress", "proposals", "last-action"])
+    env = gym.make(
+        f"al_gym/{env_id}", **SMALL, features=["uncertainty", "classes", "progress", "proposals", "last-action"]
+    )
     base = env.unwrapped
     observation, _ = env.reset(seed=0)
     assert len(base.observation_names) == len(set(base.observation_names)) == len(observation)

@@ -63,12 +63,18 @@ def test_components_mean_what_they_say() -> None:
             X = view.X[g, :n].numpy()
             labelled = X[view.order[g, : int(view.n_labelled[g])].numpy()]
             nearest = np.linalg.norm(X[free][:, None] - labelled[None], axis=2).min(axis=1)
-            assert np.isclose(values["coverage/mean"][slot], min(nearest.mean() / 4 / float(view.bandwidth()[g]), 1), atol=1e-3)
+            assert np.isclose(
+                values["coverage/mean"][slot], min(nearest.mean() / 4 / float(view.bandwidth()[g]), 1), atol=1e-3
+            )
             typical = -view.neighbour_distance()[g, :n].numpy()[free]
-            assert np.isclose(values["coverage/uncertain_typical"][slot], np.corrcoef(1 - margin, typical)[0, 1], atol=1e-2)
+            assert np.isclose(
+                values["coverage/uncertain_typical"][slot], np.corrcoef(1 - margin, typical)[0, 1], atol=1e-2
+            )
             labels = np.bincount(view.y[g, :n].numpy()[~free], minlength=c) / (~free).sum()
             assert np.isclose(values["classes/label_least"][slot], min(labels.min() * c, 1), atol=1e-4)
-            assert np.isclose(values["classes/shift"][slot], 0.5 * np.abs(labels - p[:, free].mean(axis=1)).sum(), atol=1e-4)
+            assert np.isclose(
+                values["classes/shift"][slot], 0.5 * np.abs(labels - p[:, free].mean(axis=1)).sum(), atol=1e-4
+            )
 
 
 def test_histogram_quantiles_are_close_to_exact_ones() -> None:
@@ -81,7 +87,9 @@ def test_histogram_quantiles_are_close_to_exact_ones() -> None:
 
 
 def test_an_empty_pool_gives_finite_components() -> None:
-    data = Dataset("small", np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32), np.arange(20) % 2, ("a", "b"))
+    data = Dataset(
+        "small", np.random.default_rng(0).normal(size=(20, 2)).astype(np.float32), np.arange(20) % 2, ("a", "b")
+    )
     made = Campaign(1)
     slot = np.zeros(1, np.int64)
     made.load(slot, [make_task(data, 0, pool_size=10, validation_size=5)], [100])
@@ -93,4 +101,6 @@ def test_observations_do_not_depend_on_batch_mates() -> None:
     made, slots, last = campaign()
     together = observer().observe(made, slots, last)
     for slot in slots:
-        assert np.array_equal(together[slot], observer().observe(made, slots[slot : slot + 1], last[slot : slot + 1])[0])
+        assert np.array_equal(
+            together[slot], observer().observe(made, slots[slot : slot + 1], last[slot : slot + 1])[0]
+        )

@@ -38,9 +38,13 @@ def test_aulc_rewards_add_up_to_the_area(rounds: list[tuple[int, float]], unspen
     for i, (batch, after) in enumerate(rounds):
         total += aulc(
             transition(
-                before=accuracy[i : i + 1], after=np.array([after]), batch=np.array([batch]), spent=labels[i + 1 : i + 2],
-                budget=np.array([budget]), ended=np.array([i == len(rounds) - 1]),
-            )  # fmt: skip
+                before=accuracy[i : i + 1],
+                after=np.array([after]),
+                batch=np.array([batch]),
+                spent=labels[i + 1 : i + 2],
+                budget=np.array([budget]),
+                ended=np.array([i == len(rounds) - 1]),
+            )
         )[0]
     assert np.isclose(total, curve_area(labels.tolist(), accuracy.tolist(), budget) / budget, atol=1e-3)
 

@@ -81,9 +81,7 @@ class Observer:
         self.setting = setting
         self.features = tuple(features)
         self._sets = [FEATURES.get(name)(setting) for name in features]
-        self.documentation = {
-            f"{s.name}/{key}": text for s in self._sets for key, text in s.names().items()
-        }
+        self.documentation = {f"{s.name}/{key}": text for s in self._sets for key, text in s.names().items()}
 
     @property
     def names(self) -> list[str]:
@@ -93,7 +91,9 @@ class Observer:
     def __len__(self) -> int:
         return len(self.documentation)
 
-    def observe(self, campaign: Campaign, slots: NDArray[np.int64], last_strategy: NDArray[np.int64]) -> NDArray[np.float32]:
+    def observe(
+        self, campaign: Campaign, slots: NDArray[np.int64], last_strategy: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
         """(n, components) float32 in [-1, 1] for the campaigns in `slots`; `last_strategy` is (n,), -1 for none."""
         out = np.zeros((len(slots), len(self)), np.float32)
         for at, view in campaign.views(slots):

@@ -9,13 +9,12 @@ from al_gym import kernels
 from al_gym.envs.observations.base import FeatureSet, masked_mean, masked_quantiles, register_features
 from al_gym.pool import PoolView
 
-
 _LEVELS = (0.5, 0.9)
 
 
 @register_features("coverage")
 class Coverage(FeatureSet):
-    """Distance to the nearest labelled item relative to the nearest-neighbour scale, and typicality of the uncertain."""
+    """Distance to the nearest labelled item in units of the neighbour scale, and how typical the uncertain are."""
 
     name = "coverage"
 

@@ -19,7 +19,9 @@ class LastAction(FeatureSet):
 
     def names(self) -> dict[str, str]:
         """See `FeatureSet.names`."""
-        out = {f"strategy_{i}": f"1 if the last batch was taken by {s.name}" for i, s in enumerate(self.setting.strategies)}
+        out = {
+            f"strategy_{i}": f"1 if the last batch was taken by {s.name}" for i, s in enumerate(self.setting.strategies)
+        }
         return out | {"batch": "log of one plus the last batch over log 1000"}
 
     def compute(self, view: PoolView, last_strategy: Tensor) -> Tensor:

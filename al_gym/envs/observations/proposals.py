@@ -17,7 +17,7 @@ class Proposals(FeatureSet):
 
     def names(self) -> dict[str, str]:
         """See `FeatureSet.names`."""
-        out = {}
+        out: dict[str, str] = {}
         for i, strategy in enumerate(self.setting.strategies):
             out |= {
                 f"{i}_uncertainty": f"mean 1 - margin of what {strategy.name} would take",
@@ -56,4 +56,6 @@ def describe_batch(view: PoolView, batch: Tensor) -> Tensor:
     pairs = (real[:, :, None] & real[:, None, :]).to(torch.float32)
     spread = (between * pairs).sum(dim=(1, 2)) / (size * (size - 1)).clamp(min=1)
     novelty = mean(view.squared_distance_to_labelled().sqrt())
-    return torch.stack([mean(1 - view.margin), h / (2 * near).clamp(min=1e-6), novelty / (4 * h), spread / (4 * h)], dim=1)
+    return torch.stack(
+        [mean(1 - view.margin), h / (2 * near).clamp(min=1e-6), novelty / (4 * h), spread / (4 * h)], dim=1
+    )
