@@ -134,7 +134,7 @@ def _count_up_to(values: Floats, bound: np.float32) -> int:
     count = np.int32(0)
     for j in range(len(values)):
         count += np.int32(1) if values[j] <= bound else np.int32(0)
-    return count
+    return int(count)
 
 
 @njit(cache=True, nogil=True, fastmath=_REDUCE)

@@ -41,7 +41,7 @@ def backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     return request.param
 
 
-reference = settings(max_examples=20)
+reference = settings(max_examples=12)
 
 
 @pytest.mark.parametrize("name", ["margin", "entropy", "least-confidence"])
@@ -90,7 +90,7 @@ def test_margin_kcenter(case: tuple[PoolView, list[int]]) -> None:
         ("uherding:candidates=all,power=0,width=2", 0, 2, None),
     ],
 )
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(case=views())
 def test_herding(
     spec: str, power: float, width: float, candidates: int | None, case: tuple[PoolView, list[int]]
@@ -110,7 +110,7 @@ def test_herding(
         naive.assert_greedy(picks, allowed, gain)
 
 
-@settings(max_examples=10)
+@settings(max_examples=6)
 @given(case=views(), normalize=st.booleans())
 def test_adaptive_uherding(case: tuple[PoolView, list[int]], normalize: bool) -> None:
     view, k = case
