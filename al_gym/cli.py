@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
 from al_gym.errors import AlGymError
@@ -24,17 +28,35 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line.
 
     Returns:
-        0; 2 on bad input, with one message on standard error; 130 after Ctrl-C.
+        0; 2 on bad input, with one message on standard error; 130 after Ctrl-C or SIGTERM.
     """
     options = _parser().parse_args(arguments)
     try:
-        return _list(options) if options.command == "list" else _evaluate(options)
+        with _terminated_as_interrupted():
+            return _list(options) if options.command == "list" else _evaluate(options)
     except AlGymError as error:
         _complain(f"error: {error}")
         return BAD_INPUT
     except KeyboardInterrupt:
         _complain("interrupted.")
         return INTERRUPTED
+
+
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends the body as Ctrl-C does, so that worker processes end too."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _complain(text: str) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +27,7 @@ from al_gym.threads import one_thread
 
 BACKENDS = ("loky", "ray")
 SEEDS_AT_ONCE = 10
-MEMORY = 300 * 2**20  # bytes of campaigns at once in a worker
+MEMORY = 200 * 2**20  # bytes of campaigns at once in a worker
 
 
 @dataclass(frozen=True)
@@ -265,8 +267,15 @@ def _results(
         _register_ray()
     shared: tuple[Any, ...] = (regime, policies, store)
     with joblib.parallel_config(backend=backend, n_jobs=jobs):
-        calls = (joblib.delayed(run_job)(job, *shared) for job in todo)
+        calls = (joblib.delayed(_work)(job, *shared) for job in todo)
         yield from joblib.Parallel(return_as="generator_unordered")(calls)
+
+
+def _work(job: Job, *shared: Any) -> DatasetInfo:
+    """`run_job` in a process of its own, which leaves Ctrl-C to the process that started it."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+    return run_job(job, *shared)
 
 
 def _register_ray() -> None:
