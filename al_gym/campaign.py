@@ -192,7 +192,9 @@ class Campaign:
             self._order[self._block[slot]].free.append(int(self._row[slot]))
             self._block[slot] = -1
         n, d = len(task.pool), task.dataset.n_features
-        shape = Shape.of(n, d, task.dataset.n_classes, len(task.seed_set) + budget, len(task.holdout), task.nominal)
+        labels = len(task.seed_set) + budget
+        compiled = self.device.type == "cpu" and kernels.available()
+        shape = Shape.of(n, d, task.dataset.n_classes, labels, len(task.holdout), task.nominal, compiled)
         block = self._blocks.get(shape)
         if block is None:
             block = _Block(shape, min(len(self.tasks), 8), self.learner, self.device)

@@ -13,6 +13,9 @@ from torch import Tensor
 
 _FEATURE_PADS = (8, 32, 128, 256, 384, 512, 768, 1024)
 _CLASS_PADS = (2, 8, 24, 64, 128)
+# Compiled kernels work at true sizes: padding costs them memory alone, and fewer shapes mean fewer calls.
+_COMPILED_FEATURE_PADS = (32, 128, 256, 384, 512, 768, 1024)
+_COMPILED_CLASS_PADS = (24, 64, 128)
 
 
 def pad(size: int, pads: tuple[int, ...]) -> int:
@@ -29,8 +32,8 @@ def pad_power(size: int, least: int = 16) -> int:
 
 
 def pad_nominal(size: int, nominal: int) -> int:
-    """`nominal` if `size` is at least a quarter of it, else the next power of two."""
-    return nominal if size <= nominal <= 4 * size else pad_power(size)
+    """`nominal` if `size` is at least an eighth of it, else the next power of two."""
+    return nominal if size <= nominal <= 8 * size else pad_power(size)
 
 
 @dataclass(frozen=True)
@@ -45,18 +48,26 @@ class Shape:
 
     @classmethod
     def of(
-        cls, items: int, features: int, classes: int, labels: int, holdout: int, nominal: tuple[int, int] = (0, 0)
+        cls,
+        items: int,
+        features: int,
+        classes: int,
+        labels: int,
+        holdout: int,
+        nominal: tuple[int, int] = (0, 0),
+        compiled: bool = False,
     ) -> Shape:
         """The padded shape for true sizes.
 
         Args:
             items, features, classes, labels, holdout: true sizes; labels is the seed set plus the budget.
-            nominal: pool and holdout sizes of the settings; a size of at least a quarter of its own is padded to it.
+            nominal: pool and holdout sizes of the settings; a size of at least an eighth of its own is padded to it.
+            compiled: whether numba kernels will work on the storage.
         """
         return cls(
             pad_nominal(items, nominal[0]),
-            pad(features, _FEATURE_PADS),
-            pad(classes, _CLASS_PADS),
+            pad(features, _COMPILED_FEATURE_PADS if compiled else _FEATURE_PADS),
+            pad(classes, _COMPILED_CLASS_PADS if compiled else _CLASS_PADS),
             min(pad_power(labels), pad_power(items)),
             pad_nominal(holdout, nominal[1]),
         )
