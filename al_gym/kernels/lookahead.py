@@ -1,4 +1,4 @@
-"""Numba twins of the short refits of `al_gym.strategies.refits` and of the pool's risk after them.
+"""Numba twin of the short refits of `al_gym.strategies.refits`.
 
 Refits are handled in groups, so that each matrix product serves many of them while their logits stay in the cache.
 """
@@ -6,7 +6,7 @@ Refits are handled in groups, so that each matrix product serves many of them wh
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from al_gym.kernels.blas import FASTMATH, gemm
 from al_gym.kernels.curvature import Floats
-from al_gym.kernels.elementwise import exp, log32
+from al_gym.kernels.elementwise import exp
 from al_gym.kernels.stamp import sources_stamp
 
 START_STEPS = 4
@@ -27,8 +27,12 @@ _TINY = _F(1e-30)
 
 
 class Model(NamedTuple):
-    """The fit before the change: design X (n, d), logits Z (K, n) and probabilities P (K, n) of the labelled items,
-    covariance V (K, d, d), ridge (d,)."""
+    """The fit before the change.
+
+    Attributes:
+        X: (n, d) coordinates of the labelled items. Z, P: (K, n) their logits and probabilities.
+        V: (K, d, d) covariance. ridge: (d,).
+    """
 
     X: Floats
     Z: Floats
@@ -47,8 +51,14 @@ class Items(NamedTuple):
 
 
 class Group(NamedTuple):
-    """Buffers of a group of P refits: theta, gradient g, direction d (K, P, d); logits Z, their change Q and residuals
-    R (K, P, n); z, q (K, P) of the new item; scratch E (K, n), item (2, n), c (6, K)."""
+    """Buffers of a group of P refits.
+
+    Attributes:
+        theta, g, d: (K, P, d) change of the weights, gradient, direction.
+        Z, Q, R: (K, P, n) logits of the labelled items, their change along the direction, residuals.
+        z, q: (K, P) the same of the new item.
+        E: (K, n) scratch. item: (2, n) sums over classes. c: (6, K) scratch.
+    """
 
     theta: Floats
     g: Floats
@@ -65,7 +75,7 @@ class Group(NamedTuple):
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _soft(z: Floats, p: Floats) -> None:
-    """p = softmax(z) of one item."""
+    """P = softmax(z) of one item."""
     top, total = z[0], _F(0)
     for c in range(1, len(z)):
         top = max(top, z[c])
@@ -78,7 +88,7 @@ def _soft(z: Floats, p: Floats) -> None:
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _solve(p: Floats, s: Floats, b: Floats, out: Floats) -> None:
-    """out = (I + (diag p - p p') diag s)^-1 b."""
+    """Out = (I + (diag p - p p') diag s)^-1 b."""
     above, below = _F(0), _F(1)
     for c in range(len(p)):
         share = p[c] * s[c] / (1 + p[c] * s[c])
@@ -90,7 +100,7 @@ def _solve(p: Floats, s: Floats, b: Floats, out: Floats) -> None:
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _zero(low: float, low_slope: float, high: float, high_slope: float) -> float:
+def _zero(low: Any, low_slope: Any, high: Any, high_slope: Any) -> Any:
     """Where a slope that is linear from `low` to `high` vanishes, at most `high`."""
     share = low_slope / min(low_slope - high_slope, -_TINY)
     return low + (high - low) * min(max(share, _F(0)), _F(1))
@@ -98,10 +108,11 @@ def _zero(low: float, low_slope: float, high: float, high_slope: float) -> float
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _start(z: Floats, s: Floats, outcome: int, r: Floats, w: Floats) -> None:
-    """r = softmax(z - s r) - target by Newton steps; w is (5, K) scratch."""
+    """R = softmax(z - s r) - target by Newton steps; w is (5, K) scratch."""
     p, gap, step, moved, trial = w[0], w[1], w[2], w[3], w[4]
     K = len(z)
-    r[:] = 0
+    for c in range(K):
+        r[c] = 0
     for _ in range(START_STEPS):
         for c in range(K):
             trial[c] = z[c] - s[c] * r[c]
@@ -127,7 +138,7 @@ def _start(z: Floats, s: Floats, outcome: int, r: Floats, w: Floats) -> None:
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _exponentials(Z: Floats, Q: Floats, t: float, E: Floats, item: Floats) -> None:
+def exponentials(Z: Floats, Q: Floats, t: Any, E: Floats, item: Floats) -> None:
     """E = exp(Z + t Q - its largest), item[1] = 1 / their sum over the classes; Z, Q, E: (K, n)."""
     K, n = Z.shape
     top, total = item[0], item[1]
@@ -150,11 +161,11 @@ def _exponentials(Z: Floats, Q: Floats, t: float, E: Floats, item: Floats) -> No
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _slope(model: Model, w: Group, b: int, t: float, outcome: int) -> float:
+def _slope(model: Model, w: Group, b: int, t: Any, outcome: int) -> Any:
     """Slope of the losses of refit b after a step of t."""
     K, n = model.Z.shape
     Q = w.Q[:, b]
-    _exponentials(w.Z[:, b], Q, t, w.E, w.item)
+    exponentials(w.Z[:, b], Q, t, w.E, w.item)
     total, slope = w.item[1], _F(0)
     for c in range(K):
         for i in range(n):
@@ -177,9 +188,11 @@ def _begin(model: Model, new: Items, first: int, w: Group, size: int) -> None:
     s, z, mean = np.empty(K, np.float32), np.empty(K, np.float32), np.empty(d, np.float32)
     for b in range(size):
         at, outcome = (first + b) // K, (first + b) % K
-        s[:], z[:] = new.s[:, at], new.z[:, at]
+        for c in range(K):
+            s[c], z[c] = new.s[c, at], new.z[c, at]
         _start(z, s, outcome, r, scratch)
-        mean[:] = 0
+        for j in range(d):
+            mean[j] = 0
         for c in range(K):
             for j in range(d):
                 w.theta[c, b, j] = -r[c] * new.Vx[c, at, j]
@@ -202,7 +215,7 @@ def _directions(model: Model, new: Items, first: int, w: Group, size: int) -> No
     K, (n, d) = len(model.Z), model.X.shape
     zero = w.Q[:, 0]
     for b in range(size):
-        _exponentials(w.Z[:, b], zero, _F(0), w.E, w.item)
+        exponentials(w.Z[:, b], zero, _F(0), w.E, w.item)
         for c in range(K):
             for i in range(n):
                 w.R[c, b, i] = w.E[c, i] * w.item[1, i] - model.P[c, i]
@@ -223,7 +236,6 @@ def _add_new(new: Items, at: int, outcome: int, w: Group, b: int) -> None:
     """The new item's part in gradient and direction of refit b (Woodbury), directions that sum to zero, and q."""
     K, d = len(w.z), new.x.shape[1]
     p, gap, u, share, s = w.c[0], w.c[1], w.c[2], w.c[3], w.c[4]
-    mean = w.E.reshape(-1)[:1]
     for c in range(K):
         u[c], s[c] = w.z[c, b], new.s[c, at]
     _soft(u, p)
@@ -242,11 +254,11 @@ def _add_new(new: Items, at: int, outcome: int, w: Group, b: int) -> None:
             w.g[c, b, j] += gap[c] * new.x[at, j]
             w.d[c, b, j] -= (gap[c] + share[c]) * new.Vx[c, at, j]
     for j in range(d):
-        mean[0] = 0
+        mean = _F(0)
         for c in range(K):
-            mean[0] += w.d[c, b, j]
+            mean += w.d[c, b, j]
         for c in range(K):
-            w.d[c, b, j] -= mean[0] / K
+            w.d[c, b, j] -= mean / K
     for c in range(K):
         w.q[c, b] = 0
         for j in range(d):
@@ -254,7 +266,7 @@ def _add_new(new: Items, at: int, outcome: int, w: Group, b: int) -> None:
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _line_search(model: Model, w: Group, b: int, outcome: int) -> float:
+def _line_search(model: Model, w: Group, b: int, outcome: int) -> Any:
     """Step of refit b along its direction, in [0, 1]."""
     slope, lean, bend = _F(0), _F(0), _F(0)
     for c in range(len(w.z)):
@@ -314,53 +326,14 @@ def _refit(model: Model, new: Items, steps: int, out: Floats) -> None:
         for _ in range(steps):
             _directions(model, new, first, w, size)
             _advance(model, w, first, size)
-        out[:, first : first + size] = w.theta[:, :size]
-
-
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _risk(Z: Floats, zero: Floats, E: Floats, item: Floats, entropy: bool) -> float:
-    """Sum over items of 1 - max p, or of the entropy, at logits Z (K, n)."""
-    _exponentials(Z, zero, _F(0), E, item)
-    K, n = Z.shape
-    top, inverse = item[0], item[1]
-    risk = _F(0)
-    if not entropy:
-        for i in range(n):
-            risk += 1 - inverse[i]
-        return risk
-    for i in range(n):
-        risk -= log32(inverse[i])
-    for c in range(K):
-        for i in range(n):
-            risk -= E[c, i] * inverse[i] * (Z[c, i] - top[i])
-    return risk
-
-
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _pool_risk(theta: Floats, X: Floats, z: Floats, outside: Floats, entropy: bool, out: Floats) -> None:
-    """See `pool_risk`; `outside` is empty where nothing lies outside the span."""
-    K, refits, d = theta.shape
-    n = len(X)
-    room = max(1, min(refits, GROUP // (K * n)))
-    Z, E = np.zeros((K, room, n), np.float32), np.empty((K, n), np.float32)
-    item = np.empty((2, n), np.float32)
-    for first in range(0, refits, room):
-        size = min(room, refits - first)
         for c in range(K):
-            gemm(False, True, size, n, d, 1, theta[c, first:], d, X, d, 0, Z[c], n)
             for b in range(size):
-                for i in range(n):
-                    Z[c, b, i] += z[c, i]
-                if len(outside):
-                    away, there = theta[c, first + b, d - 1], outside[(first + b) // K]
-                    for i in range(n):
-                        Z[c, b, i] += away * there[i]
-        for b in range(size):
-            out[first + b] = _risk(Z[:, b], Z[:, 0], E, item, entropy)
+                for j in range(d):
+                    out[c, first + b, j] = w.theta[c, b, j]
 
 
-def _entries(stamp: str) -> tuple[Callable[..., None], Callable[..., None]]:
-    """`_refit` and `_pool_risk` with a cache on disk; see `al_gym.kernels.stamp`."""
+def _entry(stamp: str) -> Callable[..., None]:
+    """`_refit` with a cache on disk; see `al_gym.kernels.stamp`."""
 
     @nb.njit(cache=True, nogil=True, error_model="numpy")
     def refit(
@@ -370,15 +343,10 @@ def _entries(stamp: str) -> tuple[Callable[..., None], Callable[..., None]]:
         _ = stamp
         _refit(Model(X, Z, P, V, ridge), Items(x, Vx, s, z), steps, out)
 
-    @nb.njit(cache=True, nogil=True, error_model="numpy")
-    def risk(theta: Floats, X: Floats, z: Floats, outside: Floats, entropy: bool, out: Floats) -> None:
-        _ = stamp
-        _pool_risk(theta, X, z, outside, entropy, out)
-
-    return refit, risk
+    return refit
 
 
-_refit_entry, _risk_entry = _entries(sources_stamp())
+_refit_entry = _entry(sources_stamp())
 
 
 def refit_with_label(
@@ -401,21 +369,4 @@ def refit_with_label(
     out = torch.empty(len(Z), len(x) * len(Z), X.shape[1])
     arrays = [a.contiguous().numpy() for a in (X, Z, torch.softmax(Z, 0), V, ridge, x, Vx, s, z)]
     _refit_entry(*arrays, steps, out.numpy())
-    return out
-
-
-def pool_risk(theta: Tensor, X: Tensor, z: Tensor, outside: Tensor | None, kind: str) -> Tensor:
-    """Sum over a pool of the risk of refitted models, (P,) float32.
-
-    Args:
-        theta: (classes, P, d) float32 changes of the weights, with P = items x classes.
-        X: (n, d) float32 coordinates of the pool.
-        z: (classes, n) float32 log-probabilities before.
-        outside: (items, n) float32 what the last coordinate of an item adds along each pool item; None for nothing.
-        kind: 'error' or 'entropy'.
-    """
-    out = torch.empty(theta.shape[1])
-    rest = z.new_zeros(0, 0) if outside is None else outside
-    arrays = [a.contiguous().numpy() for a in (theta, X, z, rest)]
-    _risk_entry(*arrays, kind == "entropy", out.numpy())
     return out

@@ -1,12 +1,11 @@
 """BALD: mutual information between the label and the model."""
 
-import torch
 from torch import Tensor
 
 from al_gym.pool.view import PoolView
 from al_gym.strategies.base import Strategy, register_strategy, top_k
 from al_gym.strategies.checks import number, one_of, whole
-from al_gym.strategies.committee import mutual_information, opinions
+from al_gym.strategies.committee import disagreement, mutual_information
 from al_gym.streams import Stream
 
 POSTERIORS = ("laplace", "committee")
@@ -19,7 +18,7 @@ class Bald(Strategy):
     $$x^* = \arg\max_x\; H\left[\mathbb{E}_\theta\, p(y|x, \theta)\right] - \mathbb{E}_\theta\, H[p(y|x, \theta)]$$
 
     over draws from the posterior: a Laplace approximation of the softmax regression on the learner's representation
-    (see `al_gym.strategies.committee.laplace_logits`), or the committee of `vote-entropy`.
+    (see `al_gym.strategies.committee.laplace`), or the committee of `vote-entropy`.
 
     **Source:** Houlsby, Huszar, Ghahramani & Lengyel 2011, *Bayesian active learning for classification and preference
     learning*. **Cost:** samples x items x classes x min(features, labels) a round, or `samples` short fits. **Wins**
@@ -46,14 +45,5 @@ class Bald(Strategy):
 
     def select(self, view: PoolView, k: Tensor, stream: Stream) -> Tensor:
         """See `Strategy.select`."""
-        score = bald_scores(view, stream, posterior=self.posterior, samples=self.samples, C=self.C)
+        score = disagreement(view, stream, mutual_information, posterior=self.posterior, samples=self.samples, C=self.C)
         return top_k(score, view.candidates, k, stream)
-
-
-def bald_scores(view: PoolView, stream: Stream, *, posterior: str, samples: int, C: float) -> Tensor:
-    """(tasks, items) float32 in nats, at least 0; 0 off the candidates. Arguments as those of `Bald`."""
-    score = torch.zeros_like(view.top1)
-    drawn = opinions(view, stream.child("members"), posterior=posterior, samples=samples, C=C)
-    for task, (items, p) in drawn.items():
-        score[task, items] = mutual_information(p)
-    return score

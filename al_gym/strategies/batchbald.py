@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from al_gym.errors import ParameterError
 from al_gym.pool.view import PoolView
 from al_gym.strategies.bald import POSTERIORS
-from al_gym.strategies.base import Strategy, argmax_with_ties, no_picks, register_strategy, tie_noise, top_k
+from al_gym.strategies.base import Strategy, argmax_with_ties, register_strategy, tie_noise, top_k
 from al_gym.strategies.checks import number, one_of, whole, whole_or_all
 from al_gym.strategies.committee import mutual_information, opinions
 from al_gym.streams import Stream
@@ -65,20 +66,15 @@ class BatchBald(Strategy):
             raise ParameterError(
                 f"{self.name}: candidates={self.candidates} is fewer than the batch of {int(k.max())}; raise it."
             )
-        picked = no_picks(k)
+        picked = top_k(torch.zeros_like(view.top1), view.candidates, k, stream)
         noise = tie_noise(stream, view.candidates.shape[1], k.device)
-        random = top_k(torch.zeros_like(view.top1), view.candidates, k, stream)
-        drawn = opinions(view, stream.child("members"), posterior=self.posterior, samples=self.samples, C=self.C)
-        for task, size in enumerate(k.tolist()):
-            if task not in drawn:
-                picked[task] = random[task]
-                continue
-            items, p = drawn[task]
+        for task, models in opinions(view, stream, posterior=self.posterior, samples=self.samples, C=self.C):
+            items, size = view.candidates[task].nonzero()[:, 0], int(k[task])
             if self.candidates is not None and len(items) > self.candidates:
-                best = mutual_information(p).topk(self.candidates).indices.sort().values
-                items, p = items[best], p[:, :, best]
-            keyed = stream.child("configurations").take(torch.tensor([task]).numpy())
-            chosen = greedy_batch(p.double(), size, self.configurations, noise[task, items], keyed)
+                score = models.score(items, mutual_information)
+                items = items[score.topk(self.candidates).indices.sort().values]
+            keyed = stream.child("configurations").take(np.array([task]))
+            chosen = greedy_batch(models.proba(items).double(), size, self.configurations, noise[task, items], keyed)
             picked[task, :size] = items[chosen]
         return picked
 

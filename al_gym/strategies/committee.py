@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +17,7 @@ from al_gym.streams import Stream
 
 MEMBER_STEPS = 12
 """Descent steps of a member's fit: its probabilities are then within 0.005 of the converged ones on average."""
+_CHUNK = 1 << 22  # probabilities held at once
 
 
 def bootstrap_weights(model: Surrogate, members: int, stream: Stream) -> Tensor:
@@ -23,41 +27,57 @@ def bootstrap_weights(model: Surrogate, members: int, stream: Stream) -> Tensor:
     return (draws / draws.mean(1, keepdim=True)).float().to(model.phi.device)
 
 
-def committee_logits(model: Surrogate, items: Tensor, members: int, stream: Stream) -> Tensor:
-    """(classes, members, len(items)) float32 logits of models fitted to reweighted labels.
+@dataclass(frozen=True)
+class Opinions:
+    """Several models of one task.
+
+    Attributes:
+        model: the fit around which they lie.
+        theta: (classes, samples, d) float32, their weights minus the fit's, by coordinate.
+        outside: (classes, samples, width) float32, what they add outside the span of the labelled items; None for 0.
+    """
+
+    model: Surrogate
+    theta: Tensor
+    outside: Tensor | None = None
+
+    def proba(self, items: Tensor) -> Tensor:
+        """(classes seen, samples, len(items)) float32."""
+        model = self.model
+        change = self.theta @ model.coordinates(items).T
+        if self.outside is not None and model.basis is not None:
+            phi = model.phi[items]
+            change += self.outside @ phi.T - (self.outside @ model.basis) @ (phi @ model.basis).T
+        return torch.softmax(model.log_proba(items)[:, None, :] + change, 0)
+
+    def score(self, items: Tensor, score: Callable[[Tensor], Tensor]) -> Tensor:
+        """(len(items),) float32: `score` of the probabilities, in chunks."""
+        size = max(1, _CHUNK // (self.theta.shape[0] * self.theta.shape[1]))
+        return torch.cat([score(self.proba(part)) for part in items.split(size)])
+
+
+def committee(model: Surrogate, members: int, stream: Stream) -> Opinions:
+    """Models fitted to reweighted labels; `stream` is of this one task.
 
     The Bayesian bootstrap gives every labelled item a positive random weight, so that no member loses a class.
-
-    Args:
-        model: the fit to the plain labels. items: (m,) int64. members: models. stream: of this one task.
     """
-    theta = refit_with_weights(model, bootstrap_weights(model, members, stream), MEMBER_STEPS)
-    x = model.coordinates(items)
-    return model.log_proba(items)[:, None, :] + theta @ x.T
+    return Opinions(model, refit_with_weights(model, bootstrap_weights(model, members, stream), MEMBER_STEPS))
 
 
-def laplace_logits(model: Surrogate, items: Tensor, samples: int, stream: Stream) -> Tensor:
-    """(classes, samples, len(items)) float32 logits of draws from the Laplace approximation of the posterior.
+def laplace(model: Surrogate, samples: int, stream: Stream) -> Opinions:
+    """Draws from the Laplace approximation of the posterior; `stream` is of this one task.
 
     The weights of each class are Gaussian around the fit with the inverse of their own curvature as covariance
     (`Surrogate.covariance`; blocks of different classes are taken as independent, which is exact for two classes).
     Outside the span of the labelled items the prior is left, with variance C.
-
-    Args:
-        model: the fit. items: (m,) int64. samples: draws. stream: of this one task.
     """
-    classes, width = model.n_classes, model.design.shape[1]
-    x = model.coordinates(items)
     spread = torch.linalg.cholesky(model.covariance.double()).float()
-    noise = _normal(stream.child("inside"), (classes, samples, width), x)
-    if model.basis is not None:
-        noise[:, :, -1] = 0
-    change = (noise @ spread.mT) @ x.T
-    if model.basis is not None:
-        phi = model.phi[items]
-        outside = _normal(stream.child("outside"), (classes, samples, phi.shape[1]), x) / math.sqrt(model.penalty)
-        change += outside @ phi.T - (outside @ model.basis) @ (phi @ model.basis).T
-    return model.log_proba(items)[:, None, :] + change
+    noise = _normal(stream.child("inside"), (model.n_classes, samples, model.design.shape[1]), spread)
+    if model.basis is None:
+        return Opinions(model, noise @ spread.mT)
+    noise[:, :, -1] = 0
+    outside = _normal(stream.child("outside"), (model.n_classes, samples, model.phi.shape[1]), spread)
+    return Opinions(model, noise @ spread.mT, outside / math.sqrt(model.penalty))
 
 
 def _normal(stream: Stream, shape: tuple[int, int, int], like: Tensor) -> Tensor:
@@ -65,9 +85,9 @@ def _normal(stream: Stream, shape: tuple[int, int, int], like: Tensor) -> Tensor
 
 
 def opinions(
-    view: PoolView, stream: Stream, *, posterior: str, samples: int, C: float, allowed: Tensor | None = None
-) -> dict[int, tuple[Tensor, Tensor]]:
-    """Probabilities by several models, for every task with at least two classes seen.
+    view: PoolView, stream: Stream, *, posterior: str, samples: int, C: float
+) -> Iterator[tuple[int, Opinions]]:
+    """Position in the view and several models of every task with at least two classes seen.
 
     Args:
         view: the campaigns.
@@ -75,18 +95,29 @@ def opinions(
         posterior: 'committee' or 'laplace'.
         samples: models.
         C: inverse penalty.
-        allowed: (tasks, items) bool; the candidates if None.
-
-    Returns:
-        Position in the view -> items (m,) int64 and probabilities (classes seen, samples, m) float32.
     """
-    draw = committee_logits if posterior == "committee" else laplace_logits
-    asked = view.candidates if allowed is None else allowed
-    result = {}
+    draw = committee if posterior == "committee" else laplace
     for task, model in surrogates(view, C):
-        items = asked[task].nonzero()[:, 0]
-        own = stream.take(torch.tensor([task]).numpy())
-        result[task] = items, torch.softmax(draw(model, items, samples, own), 0)
+        yield task, draw(model, samples, stream.child("members").take(np.array([task])))
+
+
+def disagreement(
+    view: PoolView,
+    stream: Stream,
+    score: Callable[[Tensor], Tensor],
+    *,
+    posterior: str = "committee",
+    samples: int,
+    C: float,
+) -> Tensor:
+    """(tasks, items) float32: `score` of p (classes, samples, m) on the candidates, 0 elsewhere.
+
+    The other arguments are those of `opinions`.
+    """
+    result = torch.zeros_like(view.top1)
+    for task, models in opinions(view, stream, posterior=posterior, samples=samples, C=C):
+        items = view.candidates[task].nonzero()[:, 0]
+        result[task, items] = models.score(items, score)
     return result
 
 

@@ -6,7 +6,7 @@ from torch import Tensor
 from al_gym.pool.view import PoolView
 from al_gym.strategies.base import Strategy, register_strategy, top_k
 from al_gym.strategies.checks import number, whole
-from al_gym.strategies.committee import opinions
+from al_gym.strategies.committee import disagreement
 from al_gym.streams import Stream
 
 
@@ -40,10 +40,7 @@ class ConsensusKL(Strategy):
 
     def select(self, view: PoolView, k: Tensor, stream: Stream) -> Tensor:
         """See `Strategy.select`."""
-        score = torch.zeros_like(view.top1)
-        committees = opinions(view, stream.child("members"), posterior="committee", samples=self.members, C=self.C)
-        for task, (items, p) in committees.items():
-            score[task, items] = consensus_kl(p)
+        score = disagreement(view, stream, consensus_kl, samples=self.members, C=self.C)
         return top_k(score, view.candidates, k, stream)
 
 

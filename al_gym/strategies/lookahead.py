@@ -36,10 +36,10 @@ class Trial:
     def expected(self, value: Tensor) -> Tensor:
         """(m,): sum over the labels y of p(y|x) times `value` (m * classes,)."""
         p = self.model.proba[:, self.items].T
-        return (p * value.reshape(p.shape)).sum(1)
+        return (p * value.reshape(p.shape)).sum(1).float()
 
     def pool_risk(self, targets: Tensor, kind: str) -> Tensor:
-        """(m * classes,) float32: sum over `targets` (n,) int64 of the refitted model's risk there.
+        """(m * classes,) float64: how much the sum over `targets` (n,) int64 of the risk grows by the refit.
 
         Args:
             targets: positions.
@@ -52,14 +52,15 @@ class Trial:
             length = model.coordinates(self.items)[:, -1:].clamp(min=1e-6)
             outside = model.residual_products(self.items, targets) / length
             coordinates[:, -1] = 0
-        fast = compiled(coordinates.device, "lookahead")
+        fast = compiled(coordinates.device, "pool_risk")
         if fast is not None:
             risk: Tensor = fast.pool_risk(self.theta, coordinates, logits, outside, kind)
             return risk
         change = self.theta @ coordinates.T
         if outside is not None:
             change += self.theta[:, :, -1:] * outside.repeat_interleave(model.n_classes, 0)
-        return risks(logits[:, None, :] + change, kind).sum(1)
+        growth = risks(logits[:, None, :] + change, kind) - risks(logits, kind)
+        return growth.sum(1, dtype=torch.float64)
 
     def own_entropy(self) -> Tensor:
         """(m * classes,) float32: entropy in nats of the refitted prediction for the item itself."""
@@ -153,7 +154,7 @@ class PoolLookAhead(LookAhead):
         return as_mask(drawn, view.candidates.shape[1]) & view.candidates
 
     def utility(self, trial: Trial, targets: Tensor) -> Tensor:
-        """(m,) float32: minus the expected risk."""
+        """(m,) float32: the expected fall of the risk."""
         return -trial.expected(trial.pool_risk(targets, self.kind))
 
 

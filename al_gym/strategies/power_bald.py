@@ -3,9 +3,10 @@
 from torch import Tensor
 
 from al_gym.pool.view import PoolView
-from al_gym.strategies.bald import POSTERIORS, bald_scores
+from al_gym.strategies.bald import POSTERIORS
 from al_gym.strategies.base import Strategy, register_strategy
 from al_gym.strategies.checks import number, one_of, whole
+from al_gym.strategies.committee import disagreement, mutual_information
 from al_gym.strategies.power_margin import power_top_k
 from al_gym.streams import Stream
 
@@ -41,5 +42,5 @@ class PowerBald(Strategy):
 
     def select(self, view: PoolView, k: Tensor, stream: Stream) -> Tensor:
         """See `Strategy.select`."""
-        score = bald_scores(view, stream, posterior=self.posterior, samples=self.samples, C=self.C)
+        score = disagreement(view, stream, mutual_information, posterior=self.posterior, samples=self.samples, C=self.C)
         return power_top_k(score, view.candidates, k, self.beta, stream)

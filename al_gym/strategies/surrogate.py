@@ -18,7 +18,7 @@ from torch import Tensor
 from al_gym.pool.view import PoolView
 
 SMALLEST = 1e-30
-"""Probabilities below this are raised to it before a logarithm is taken."""
+"""Probabilities below this are raised to it, so that every logarithm is finite."""
 CURVATURE_FLOOR = 1e-3
 """Smallest curvature of a labelled item, times the number of classes up to 10: keeps the first step short."""
 
@@ -29,7 +29,7 @@ class Surrogate:
 
     Attributes:
         phi: (items, width) float32 representation of the pool, without padding.
-        proba: (classes, items) float32 of the classes seen.
+        proba: (classes, items) float32 of the classes seen, positive, summing to one over them.
         labelled: (n,) int64 positions. target: (classes, n) float32, one-hot.
         penalty: L2 weight; that of scikit-learn is doubled for two classes, which share one logit.
     """
@@ -47,7 +47,7 @@ class Surrogate:
 
     def log_proba(self, items: Tensor) -> Tensor:
         """(classes, len(items)) float32: logits up to a constant an item."""
-        return self.proba[:, items].clamp(min=SMALLEST).log_()
+        return self.proba[:, items].log()
 
     @cached_property
     def basis(self) -> Tensor | None:
@@ -123,4 +123,5 @@ def surrogates(view: PoolView, C: float) -> Iterator[tuple[int, Surrogate]]:
         target = (view.y[task, labelled][None, :] == known[:, None]).float()
         width = features if linear else phi.shape[2]
         penalty = (2.0 if classes == 2 else 1.0) / C
-        yield task, Surrogate(phi[task, :items, :width], proba[task, known, :items], labelled, target, penalty)
+        p = proba[task, known, :items].clamp(min=SMALLEST)
+        yield task, Surrogate(phi[task, :items, :width], p / p.sum(0), labelled, target, penalty)
