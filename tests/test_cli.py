@@ -216,6 +216,7 @@ def test_help_is_quick_and_imports_no_torch():
         assert flag in run.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(os.name != "posix", reason="sends a signal")
 def test_ctrl_c_keeps_what_is_finished(folder, tmp_path):
     out = tmp_path / "out"

@@ -130,7 +130,17 @@ def evaluate(
     """
     chosen = resolve_policies(policies, trusted=trusted)
     regime = Regime(
-        seeds, seed, rounds, batch_size, initial, pool_size, test_size, scaling, max_budget_share, label_noise, learner
+        seeds=seeds,
+        seed=seed,
+        rounds=rounds,
+        batch_size=batch_size,
+        initial=initial,
+        pool_size=pool_size,
+        test_size=test_size,
+        scaling=scaling,
+        max_budget_share=max_budget_share,
+        label_noise=label_noise,
+        learner=learner,
     )
     jobs = joblib.cpu_count() if jobs is None else jobs
     _check(metric, round_cost, jobs, backend, save_queries, out)

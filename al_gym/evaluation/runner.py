@@ -27,6 +27,7 @@ from al_gym.threads import one_thread
 
 BACKENDS = ("loky", "ray")
 SEEDS_AT_ONCE = 10
+WAVE = 8  # jobs a worker between two moves of the progress bar, where the backend cannot tell earlier
 MEMORY = 200 * 2**20  # bytes of campaigns at once in a worker
 
 
@@ -263,12 +264,14 @@ def _results(
         for job in todo:
             yield run_job(job, regime, policies, store)
         return
+    calls = [joblib.delayed(_work)(job, regime, policies, store) for job in todo]
     if backend == "ray":
         _register_ray()
-    shared: tuple[Any, ...] = (regime, policies, store)
-    with joblib.parallel_config(backend=backend, n_jobs=jobs):
-        calls = (joblib.delayed(_work)(job, *shared) for job in todo)
-        yield from joblib.Parallel(return_as="generator_unordered")(calls)
+        with joblib.parallel_config(backend="ray", n_jobs=jobs):
+            for start in range(0, len(calls), WAVE * jobs):  # this backend yields nothing before all are done
+                yield from joblib.Parallel()(calls[start : start + WAVE * jobs])
+        return
+    yield from joblib.Parallel(n_jobs=jobs, backend=backend, return_as="generator_unordered")(calls)
 
 
 def _work(job: Job, *shared: Any) -> DatasetInfo:

@@ -187,6 +187,14 @@ def test_memory_bounds_the_seeds_at_once():
     assert bytes_each > arrays[0].nbytes + arrays[1].nbytes
 
 
+@pytest.mark.slow
+def test_ray_gives_what_one_process_gives():
+    pytest.importorskip("ray")
+    one = evaluate(["badge"], tasks=two_sets(), seeds=3, **SMALL)
+    ray = evaluate(["badge"], tasks=two_sets(), seeds=3, backend="ray", **(SMALL | {"jobs": 2}))
+    assert columns(one).equals(columns(ray))
+
+
 def test_a_missing_backend_says_how_to_install_it(monkeypatch):
     import sys
 
