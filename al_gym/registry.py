@@ -5,7 +5,9 @@ from __future__ import annotations
 import importlib
 import inspect
 import pkgutil
+import warnings
 from collections.abc import Callable, Mapping
+from importlib import metadata
 from typing import Any, Generic, TypeVar
 
 from al_gym.errors import ParameterError, UnknownNameError
@@ -19,11 +21,13 @@ class Registry(Generic[T]):
     Args:
         kind: what is registered, in the singular ("strategy"), for messages.
         package: dotted name of the package whose modules register pieces when imported.
+        entry_points: group of entry points by which installed packages offer pieces, name = "module:factory".
     """
 
-    def __init__(self, kind: str, package: str | None = None) -> None:
+    def __init__(self, kind: str, package: str | None = None, entry_points: str | None = None) -> None:
         self.kind = kind
         self._package = package
+        self._entry_points = entry_points
         self._factories: dict[str, Callable[..., T]] = {}
         self._discovered = package is None
 
@@ -55,6 +59,13 @@ class Registry(Generic[T]):
         package = importlib.import_module(str(self._package))
         for module in sorted(m.name for m in pkgutil.iter_modules(package.__path__)):
             importlib.import_module(f"{self._package}.{module}")
+        for entry in metadata.entry_points(group=self._entry_points) if self._entry_points else ():
+            try:
+                factory = entry.load()
+            except (ImportError, AttributeError) as error:
+                warnings.warn(f"The {self.kind} {entry.name!r} of an installed package cannot be loaded: {error}.")
+                continue
+            self.register(entry.name)(factory)
 
     def names(self) -> list[str]:
         """All registered names, sorted."""

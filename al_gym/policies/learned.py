@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +15,9 @@ from torch import Tensor
 
 from al_gym.errors import PolicyError
 from al_gym.policies.agent import AgentPolicy, AgentSpec
-from al_gym.policies.base import Bools, Context, Floats, Ints
+from al_gym.policies.base import Bools, Context, Floats
 from al_gym.policies.network import Network
+from al_gym.strategies.references import registered_only
 
 WEIGHTS = "policy.safetensors"
 SPEC = "policy.json"
@@ -38,23 +40,31 @@ class LearnedPolicy(AgentPolicy):
         found, wanted = (network.inputs, network.outputs), (len(spec.observation_names), sum(spec.action_dims))
         if found != wanted:
             raise PolicyError(f"policy {spec.name!r}: its network has (inputs, outputs) {found}, it needs {wanted}.")
+        if self.actions.continuous and not deterministic:
+            raise PolicyError(f"policy {spec.name!r} has continuous actions and no spread; use deterministic=True.")
         self.network = network
         self.deterministic = deterministic
         self._state = network.start(0)
 
     @classmethod
-    def load(cls, folder: str | Path, *, deterministic: bool = True) -> LearnedPolicy:
-        """Read `policy.json` and `policy.safetensors` from a run folder; runs no code (promise P9).
+    def load(cls, folder: str | Path, *, deterministic: bool = True, trusted: bool = False) -> LearnedPolicy:
+        """Read `policy.json` and `policy.safetensors` from a run folder; runs no code unless `trusted` (promise P9).
+
+        Args:
+            folder: of the run.
+            deterministic: take the best action; else draw one by its probability.
+            trusted: import strategies that the policy names by 'module:attribute'.
 
         Raises:
-            PolicyError: a file is missing or damaged, or belongs to another version of al_gym.
+            PolicyError: a file is missing or damaged, belongs to another version of al_gym, or needs `trusted`.
         """
         absent = [name for name in (SPEC, WEIGHTS) if not (Path(folder) / name).is_file()]
         if absent:
             raise PolicyError(f"{folder} holds no {' and no '.join(absent)}; is it the folder of a training run?")
         spec, extra = AgentSpec.read(Path(folder) / SPEC)
         network = Network.read(Path(folder) / WEIGHTS, extra.get("activation", "tanh"))
-        return cls(spec, network, deterministic=deterministic)
+        with nullcontext() if trusted else registered_only():
+            return cls(spec, network, deterministic=deterministic)
 
     def save(self, folder: str | Path) -> None:
         """Write `policy.json` and `policy.safetensors`."""
@@ -71,19 +81,19 @@ class LearnedPolicy(AgentPolicy):
         super().begin(n_campaigns, batch_size)
         self._state = self.network.start(n_campaigns)
 
-    def answer(self, context: Context, observation: NDArray[np.float32], masks: Sequence[Bools]) -> Ints:
+    def answer(self, context: Context, observation: NDArray[np.float32], masks: Sequence[Bools]) -> NDArray[Any]:
         """See `AgentPolicy.answer`."""
         slots = torch.from_numpy(context.slots)
-        scores, self._state[slots] = self._scores(observation, masks, self._state[slots])
+        scores, self._state[slots] = self._scores(observation, self._state[slots])
         if not self.deterministic:
             scores = scores + _gumbel(context.uniform(self.name, scores.shape[1]))
-        return self._actions(scores)
+        return self.actions.best(scores, masks)
 
-    def predict(self, observation: NDArray[np.float32], action_mask: Any = None) -> Ints:
+    def predict(self, observation: NDArray[np.float32], action_mask: Any = None) -> NDArray[Any]:
         """The best actions, for a loop over an environment (without LSTM layers only).
 
         Args:
-            observation: (n, components) or (components,) float32.
+            observation: (n, ...) float32, or the one of a single campaign.
             action_mask: `info["action_mask"]`; nothing is masked if None.
 
         Returns:
@@ -91,23 +101,20 @@ class LearnedPolicy(AgentPolicy):
         """
         if self._state.shape[1]:
             raise PolicyError(f"policy {self.name!r} is recurrent; use it in an evaluation, which keeps its state.")
-        rows = np.atleast_2d(np.asarray(observation, np.float32))
+        assert self.observer is not None  # for the type checker
+        single = np.ndim(observation) == len(self.observer.shape)
+        rows = np.asarray(observation, np.float32).reshape(-1, *self.observer.shape)
         ones = [np.ones((len(rows), size), np.bool_) for size in self.agent.action_dims]
         given = action_mask if isinstance(action_mask, tuple) else (action_mask,)
         masks = ones if action_mask is None else [np.atleast_2d(mask).astype(np.bool_) for mask in given]
-        actions = self._actions(self._scores(rows, masks, self.network.start(len(rows)))[0])
-        return actions if np.ndim(observation) == 2 else actions[0]
+        actions = self.actions.best(self._scores(rows, self.network.start(len(rows)))[0], masks)
+        return actions[0] if single else actions
 
-    def _scores(self, observation: NDArray[np.float32], masks: Sequence[Bools], state: Tensor) -> tuple[Floats, Tensor]:
-        """(n, all components' sizes) float64, -inf where masked, and the next state."""
+    def _scores(self, observation: NDArray[np.float32], state: Tensor) -> tuple[Floats, Tensor]:
+        """(n, all components' sizes) float64, and the next state."""
         with torch.no_grad():
-            scores, state = self.network(torch.from_numpy(observation), state)
-        return np.where(np.concatenate(masks, axis=1), scores.double().numpy(), -np.inf), state
-
-    def _actions(self, scores: Floats) -> Ints:
-        edges = np.cumsum(self.agent.action_dims)[:-1]
-        columns = [part.argmax(axis=1) for part in np.split(scores, edges, axis=1)]
-        return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+            scores, state = self.network(torch.from_numpy(observation.reshape(len(observation), -1)), state)
+        return scores.double().numpy(), state
 
     def fingerprint(self) -> str:
         """A digest of weights and environment."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
 from pathlib import Path
@@ -15,6 +14,7 @@ from al_gym.policies.fixed import FixedStrategy
 from al_gym.policies.learned import LearnedPolicy
 from al_gym.policies.sb3_model import SB3Policy
 from al_gym.strategies import STRATEGIES, Strategy
+from al_gym.strategies.references import as_strategy, import_object, is_reference, split_reference
 
 PolicyLike = str | Path | Policy | Strategy | Callable[..., Any]
 
@@ -25,9 +25,10 @@ def load_policy(spec: PolicyLike, *, trusted: bool = False) -> Policy:
     Args:
         spec: a policy's name (`shipped`, `switch`, ...) or a strategy's, both with parameters if wanted
             (`uherding:power=2`, `margin:batch=10`); the folder of a training run; `module:attribute` with a policy, a
-            strategy, a class or function that makes one, or a function that is one (see `CallablePolicy`); a .zip of
-            stable-baselines3; or any of these objects.
-        trusted: needed for a .zip: it is a pickle, and reading it can run code. Nothing else here is one.
+            strategy (with parameters if wanted), a class or function that makes one, or a function that is one (see
+            `CallablePolicy`); a .zip of stable-baselines3; or any of these objects.
+        trusted: needed for a .zip, which is a pickle, and for a folder whose policy names strategies by
+            'module:attribute': reading them can run code. Nothing else here does.
 
     Raises:
         UnknownNameError: nothing of that name; lists the closest names.
@@ -45,14 +46,14 @@ def load_policy(spec: PolicyLike, *, trusted: bool = False) -> Policy:
         return FixedStrategy.from_spec(text)
     path = Path(text).expanduser()
     if path.is_dir():
-        return LearnedPolicy.load(path)
+        return LearnedPolicy.load(path, trusted=trusted)
     if path.suffix == ".zip":
         if not trusted:
             raise PolicyError(
                 f"{text} is a pickle, and reading it can run code: pass trusted=True (--trusted) if you trust it."
             )
         return SB3Policy(path)
-    if ":" in text and "=" not in text.partition(":")[2]:
+    if is_reference(text):
         return _import(text)
     if "/" in text:
         raise PolicyError(f"there is no folder {text!r}; name a folder with policy.json and policy.safetensors.")
@@ -60,17 +61,18 @@ def load_policy(spec: PolicyLike, *, trusted: bool = False) -> Policy:
 
 
 def _import(text: str) -> Policy:
-    module_name, _, attribute = text.partition(":")
+    reference, parameters = split_reference(text)
     try:
-        value: Any = importlib.import_module(module_name)
-        for part in attribute.split("."):
-            value = getattr(value, part)
-    except (ImportError, AttributeError, ValueError) as error:
+        value = import_object(reference)
+    except (ImportError, AttributeError) as error:
         known = [*POLICIES.names(), *STRATEGIES.names()]
         raise PolicyError(
             f"cannot load the policy {text!r}: {error}. It is neither MODULE:ATTRIBUTE nor one of {', '.join(known)}."
         ) from error
-    return _from_object(value, text)
+    if not parameters:
+        return _from_object(value, text)
+    batch = parameters.pop("batch", None)
+    return FixedStrategy(as_strategy(value, reference, parameters), batch=batch, spec=text.replace(" ", ""))
 
 
 def _from_object(value: Any, name: str) -> Policy:

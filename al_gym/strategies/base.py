@@ -55,7 +55,7 @@ class ScoreStrategy(Strategy):
         return top_k(self.score(view), view.candidates, k, stream)
 
 
-STRATEGIES: Registry[Strategy] = Registry("strategy", "al_gym.strategies")
+STRATEGIES: Registry[Strategy] = Registry("strategy", "al_gym.strategies", entry_points="al_gym.strategies")
 register_strategy = STRATEGIES.register
 
 
