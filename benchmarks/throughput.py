@@ -1,0 +1,238 @@
+"""Rounds a CPU second of al_gym beside modAL, scikit-activeml and a plain scikit-learn loop, in one run.
+
+    python benchmarks/throughput.py --modal-python PATH --json benchmarks/results/throughput.json
+
+The same campaigns for all: digits, breast cancer and 10,000 x 32 items with 5 classes, split 60/20/20, one seed item a
+class, 20 rounds of 10, logistic regression with C = 1, one thread. modAL runs under `--modal-python`, an interpreter
+that has modAL-python and scikit-learn < 1.8. Times are CPU seconds of the rounds after the first fit, imports and
+compilation left out. al_gym's rows `light` have the observation without distances, which the peers do not compute
+either; `default` have all of it. The last rows are the default training suite with the reward `advantage`, whose
+reference campaigns, resets and fresh tasks are counted in.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+ROUNDS, BATCH = 20, 10
+LIGHT = ["uncertainty", "classes", "progress", "training", "prequential", "last-action"]
+SIMPLE, GREEDY = ("random", "entropy", "margin"), ("kcenter", "badge")
+PEER_SEEDS = 3
+
+
+@dataclass(frozen=True)
+class Row:
+    """One measurement."""
+
+    system: str
+    task: str
+    strategy: str
+    num_envs: int
+    steps_per_second: float
+    final_accuracy: float
+
+
+def datasets(quick: bool) -> dict[str, Any]:
+    """The three tasks; the large one is left out of a quick run."""
+    import numpy as np
+    from sklearn.datasets import make_classification
+
+    from al_gym.tasks import Dataset, load_bundled
+
+    found = {name: load_bundled(name) for name in ("digits", "breast_cancer")}
+    if not quick:
+        X, y = make_classification(
+            10_000, 32, n_informative=16, n_classes=5, n_clusters_per_class=2, class_sep=1.5, random_state=0
+        )
+        found["synthetic-10000"] = Dataset.from_arrays("synthetic-10000", X.astype(np.float32), y)
+    return found
+
+
+def settings(dataset: Any, strategy: str, features: list[str] | None) -> dict[str, Any]:
+    """Keyword arguments of the environment for a 60/20/20 split and 20 rounds of 10."""
+    more = {} if features is None else {"features": features}
+    return {
+        "tasks": dataset, "strategies": [strategy], "batch_size": BATCH, "budget": ROUNDS * BATCH,
+        "pool_size": int(0.6 * dataset.n_items), "validation_size": dataset.n_items, **more,
+    }  # fmt: skip
+
+
+def time_env(env: Any, num_envs: int, episodes: int) -> tuple[float, float]:
+    """Steps a CPU second over whole episodes, resets left out, and the mean final validation accuracy."""
+    import numpy as np
+
+    actions, seconds, finals = np.zeros(num_envs, np.int64), 0.0, []
+    for episode in range(episodes + 1):  # the first one compiles and fills caches
+        env.reset(seed=1000 * episode)
+        start = time.process_time()
+        for _ in range(ROUNDS):
+            infos = env.step(actions)[4]
+        seconds += time.process_time() - start if episode else 0.0
+        finals.append(float(infos["validation_accuracy"].mean()))
+    return ROUNDS * num_envs * episodes / seconds, float(np.mean(finals[1:]))
+
+
+def native_rows(name: str, dataset: Any, strategy: str, counts: tuple[int, ...]) -> list[Row]:
+    """The native vector env at several sizes with the light observation, and at 64 with the default one."""
+    import gymnasium as gym
+
+    import al_gym  # noqa: F401
+
+    rows = []
+    for num_envs in counts:
+        for kind, features in (("light", LIGHT), ("default", None)):
+            if kind == "default" and num_envs != 64:
+                continue
+            arguments = settings(dataset, strategy, features)
+            env = gym.make_vec("al_gym/Strategy-v0", num_envs=num_envs, autoreset_mode="Disabled", **arguments)
+            rate, accuracy = time_env(env, num_envs, max(1, 64 // num_envs))
+            rows.append(Row(f"al_gym ({kind})", name, strategy, num_envs, rate, accuracy))
+            env.close()
+    return rows
+
+
+def sync_row(name: str, dataset: Any, strategy: str, num_envs: int) -> Row:
+    """Gymnasium's synchronous vector env of single envs."""
+    import gymnasium as gym
+
+    arguments = settings(dataset, strategy, LIGHT)
+    env = gym.make_vec("al_gym/Strategy-v0", num_envs=num_envs, vectorization_mode="sync", **arguments)
+    rate, accuracy = time_env(env, num_envs, 1)
+    env.close()
+    return Row("al_gym (SyncVectorEnv, light)", name, strategy, num_envs, rate, accuracy)
+
+
+def suite_row(num_envs: int, episodes: int) -> Row:
+    """Random actions on the default training suite with `advantage`; resets, references and fresh tasks count."""
+    import gymnasium as gym
+    import numpy as np
+
+    env = gym.make_vec("al_gym/Strategy-v0", num_envs=num_envs, reward="advantage", autoreset_mode="SameStep")
+    rng = np.random.default_rng(0)
+    env.reset(seed=0)
+    steps = [rng.integers(0, env.single_action_space.n, num_envs) for _ in range(20 * (episodes + 1))]
+    for actions in steps[:20]:
+        env.step(actions)
+    start, finals = time.process_time(), []
+    for actions in steps[20:]:
+        infos = env.step(actions)[4]
+        if "final_info" in infos:
+            ended = infos["_final_info"]
+            finals.append(float(infos["final_info"]["validation_accuracy"][ended].mean()))
+    rate = num_envs * 20 * episodes / (time.process_time() - start)
+    return Row(
+        "al_gym (training suite, advantage)", "default", "random actions", num_envs, rate, float(np.mean(finals))
+    )
+
+
+def save_campaigns(dataset: Any, seeds: int, path: Path) -> None:
+    """The very splits that the environments use, as plain arrays for the peers."""
+    import numpy as np
+
+    from al_gym.tasks.task import make_task
+
+    arrays = {}
+    for seed in range(seeds):
+        task = make_task(dataset, seed, pool_size=int(0.6 * dataset.n_items), validation_size=dataset.n_items)
+        X, X_val, y_val = task.arrays()
+        parts = {"X": X, "y": task.oracle_labels, "X_val": X_val, "y_val": y_val, "seeds": task.seed_set}
+        arrays |= {f"{seed:03d}/{key}": value for key, value in parts.items()}
+    np.savez(path, **arrays)
+
+
+def peer_row(python: str, system: str, name: str, strategy: str, path: Path) -> Row:
+    """One peer in a process of its own with the same thread settings."""
+    script = Path(__file__).with_name("peers.py")
+    run = subprocess.run([python, str(script), system, strategy, str(path)], capture_output=True, text=True)
+    if run.returncode:
+        raise SystemExit(f"{system} failed on {name}:\n{run.stderr}")
+    result = json.loads(run.stdout.splitlines()[-1])
+    return Row(system, name, strategy, 1, result["steps_per_second"], result["final_accuracy"])
+
+
+def peer_rows(name: str, dataset: Any, modal_python: str | None, quick: bool) -> list[Row]:
+    """All peers that can run here on one task."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "campaigns.npz"
+        save_campaigns(dataset, 1 if quick else PEER_SEEDS, path)
+        rows = []
+        for strategy in SIMPLE:
+            rows += [peer_row(sys.executable, s, name, strategy, path) for s in ("scikit-learn", "scikit-activeml")]
+            if modal_python:
+                rows.append(peer_row(modal_python, "modAL", name, strategy, path))
+        for strategy in GREEDY:
+            rows.append(peer_row(sys.executable, "scikit-activeml", name, strategy, path))
+        return rows
+
+
+def machine() -> dict[str, str]:
+    """What the numbers were measured on."""
+    from al_gym.evaluation.summary import PACKAGES, package_versions
+
+    model = platform.processor()
+    if Path("/proc/cpuinfo").exists():
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        model = next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), model)
+    return {"cpu": model, "python": platform.python_version(), **package_versions(PACKAGES)}
+
+
+def report(rows: list[Row]) -> str:
+    """The rows, and each al_gym cell at 64 envs over its peers."""
+    lines = [
+        f"{r.system:<36} {r.task:<16} {r.strategy:<14} {r.num_envs:>4} {r.steps_per_second:>9.0f} {r.final_accuracy:.3f}"
+        for r in rows
+    ]
+    peers = {(r.system, r.task, r.strategy): r for r in rows if not r.system.startswith("al_gym")}
+    ours = {(r.task, r.strategy): r for r in rows if r.system == "al_gym (light)" and r.num_envs == 64}
+    ratios: dict[str, list[float]] = {}
+    for (system, task, strategy), peer in peers.items():
+        ratio = ours[task, strategy].steps_per_second / peer.steps_per_second
+        gap = 100 * (ours[task, strategy].final_accuracy - peer.final_accuracy)
+        ratios.setdefault(f"{system}, {'greedy' if strategy in GREEDY else 'simple'}", []).append(ratio)
+        lines.append(f"64 envs over {system:<16} {task:<16} {strategy:<8} {ratio:6.1f} x, accuracy {gap:+.1f} points")
+    for key, values in ratios.items():
+        mean = 1.0
+        for value in values:
+            mean *= value ** (1 / len(values))
+        lines.append(f"geometric mean over {key}: {mean:.1f} x, least {min(values):.1f} x")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    """Measure, print, and write the JSON."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--json", type=Path, help="write the rows here")
+    parser.add_argument("--threads", type=int, default=1, help="BLAS and OpenMP threads of every system")
+    parser.add_argument("--quick", action="store_true", help="without the large task, one peer seed, fewer sizes")
+    parser.add_argument("--modal-python", help="interpreter with modAL-python and scikit-learn < 1.8")
+    args = parser.parse_args()
+    if any(os.environ.get(name) != str(args.threads) for name in THREAD_VARIABLES):
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(args.threads))
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
+    counts = (1, 64) if args.quick else (1, 8, 64, 256)
+    rows: list[Row] = []
+    for name, dataset in datasets(args.quick).items():
+        for strategy in SIMPLE + GREEDY:
+            rows += native_rows(name, dataset, strategy, counts)
+        rows.append(sync_row(name, dataset, "margin", 8 if args.quick else 64))
+        rows += peer_rows(name, dataset, args.modal_python, args.quick)
+    rows += [suite_row(n, 1 if args.quick else 2) for n in ((64,) if args.quick else (64, 256))]
+    sys.stdout.write(report(rows))
+    if args.json:
+        content = {"rows": [vars(row) for row in rows], "machine": machine(), "threads": args.threads}
+        args.json.write_text(json.dumps(content, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()
