@@ -290,17 +290,30 @@ class Campaign:
                 sizes = torch.from_numpy(k[at[here]]).to(self.device)
                 picked = strategy.select(part, sizes, part.stream(strategy.name)).cpu().numpy()
                 out[at[here], : picked.shape[1]] = picked
-        self._check(slots, strategies, choice, k, out)
+        self._check(slots, [f"strategy {strategies[index].name!r}" for index in choice.tolist()], k, out)
         return out
 
-    def _check(self, slots: Ints, strategies: Sequence[Strategy], choice: Ints, k: Ints, queries: Ints) -> None:
+    def checked(self, slots: Ints, queries: Ints, k: Ints, source: str) -> Ints:
+        """`queries` (n, width) int64 that did not come from `select`, -1 for none, cut to (n, max(k)).
+
+        Raises:
+            StrategyError: a labelled, repeated or missing item; `source` tells whose.
+        """
+        wanted = np.arange(queries.shape[1])[None, :] < k[:, None]
+        if queries.shape[1] < k.max() or ((queries >= 0) != wanted).any():
+            raise StrategyError(f"{source} named {queries.tolist()}; it must name {k.tolist()} items, then -1.")
+        queries = np.ascontiguousarray(queries[:, : int(k.max())], dtype=np.int64)
+        self._check(slots, [source] * len(slots), k, queries)
+        return queries
+
+    def _check(self, slots: Ints, sources: Sequence[str], k: Ints, queries: Ints) -> None:
         for at, block, rows in self._groups(slots):
             asked, sizes = (torch.from_numpy(a[at]).to(self.device) for a in (queries, k))
             wrong = self._rounds_of(block).impossible(block.pool, rows, asked, sizes)
             if bool(wrong.any()):
                 i = int(at[int(torch.nonzero(wrong)[0])])
                 raise StrategyError(
-                    f"strategy {strategies[choice[i]].name!r} returned {queries[i].tolist()} in slot {int(slots[i])}; "
+                    f"{sources[i]} returned {queries[i].tolist()} in slot {int(slots[i])}; "
                     f"it must return {int(k[i])} distinct unlabelled items."
                 )
 

@@ -1,46 +1,76 @@
-"""Action spaces: from what an agent answers to (strategy, batch, stop)."""
+"""Action spaces: from what an agent answers to (strategy, batch, stop), and to the items where it says more."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from gymnasium import spaces
 from numpy.typing import NDArray
 
+from al_gym.envs.observations import Observer, Setting
 from al_gym.errors import ActionError
+from al_gym.pool import PoolView
+from al_gym.strategies import Strategy
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
+Views = Sequence[tuple[Ints, PoolView]]  # positions among the slots asked for, and the campaigns there
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What n campaigns do next: strategy (n,) int64 index, batch (n,) int64, stop (n,) bool, invalid (n,) bool."""
+    """What n campaigns do next: strategy (n,) int64 index, batch (n,) int64, stop (n,) bool, invalid (n,) bool.
+
+    `parameters` (n, ...) is what `Actions.pick` needs besides; None where the strategy's name says all.
+    """
 
     strategy: Ints
     batch: Ints
     stop: Bools
     invalid: Bools
+    parameters: NDArray[Any] | None = None
+
+    def take(self, which: Bools) -> Decision:
+        """The decisions of some campaigns."""
+        rest = None if self.parameters is None else self.parameters[which]
+        return Decision(self.strategy[which], self.batch[which], self.stop[which], self.invalid[which], rest)
 
 
 class Actions(ABC):
     """One way to act on campaigns.
 
     Args:
-        n_strategies: strategies to choose from.
+        strategies: to choose from.
         batch_size: labels a round where the agent does not choose.
         batch_choices: labels a round to choose from.
         allow_stop: whether the agent may end the campaign; masked until the first round is over.
+        draws: proposals of each strategy that is not deterministic, where the agent chooses among proposals.
+
+    Attributes:
+        continuous: whether actions are numbers in [-1, 1] instead of choices.
     """
 
-    def __init__(self, n_strategies: int, batch_size: int, batch_choices: tuple[int, ...], allow_stop: bool) -> None:
-        self.n_strategies = n_strategies
+    continuous: ClassVar[bool] = False
+
+    def __init__(
+        self,
+        strategies: Sequence[Strategy],
+        batch_size: int,
+        batch_choices: tuple[int, ...],
+        allow_stop: bool,
+        draws: int = 1,
+    ) -> None:
+        self.strategies = tuple(strategies)
+        self.n_strategies = len(self.strategies)
         self.batch_size = batch_size
         self.batch_choices = np.asarray(batch_choices, dtype=np.int64)
         self.allow_stop = allow_stop
+        self.draws = draws
 
     @property
     @abstractmethod
@@ -60,15 +90,48 @@ class Actions(ABC):
         """The batch sizes that an agent can ask for."""
         return (self.batch_size,)
 
-    def masks(self, rounds: Ints) -> list[Bools]:
-        """One (n, size) bool array a component: what is valid after `rounds` (n,) rounds."""
+    @property
+    def names(self) -> list[str]:
+        """What each choice of each component is, or each number of a continuous action."""
+        stop = ["stop"] if self.allow_stop else []
+        return [strategy.name for strategy in self.strategies] + stop
+
+    def observer(self, features: Sequence[str]) -> Observer:
+        """What an agent with these actions observes."""
+        return Observer(Setting(self.strategies, self.batches), features)
+
+    def pick(self, slots: Ints, views: Views, decision: Decision, k: Ints) -> Ints | None:
+        """The items that the decision itself names; None where `decision.strategy` selects them.
+
+        Args:
+            slots: (n,) campaigns. views: of them. decision: what they do, none of them stops.
+            k: (n,) batch sizes, clipped to what is left.
+
+        Returns:
+            (n, width) int64 positions in the pools, -1 after each campaign's `k`.
+        """
+        return None
+
+    def parameters(self, components: Ints) -> NDArray[Any] | None:
+        """`Decision.parameters` of valid components (n, len(sizes))."""
+        return None
+
+    def best(self, scores: Floats, masks: Sequence[Bools]) -> NDArray[Any]:
+        """The valid actions of the highest scores (n, sum(sizes)), (n,) or (n, components) int64."""
+        scores = np.where(np.concatenate(masks, axis=1), scores, -np.inf)
+        parts = np.split(scores, np.cumsum(self.sizes)[:-1], axis=1)
+        columns = [part.argmax(axis=1) for part in parts]
+        return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
+
+    def masks(self, slots: Ints, rounds: Ints) -> list[Bools]:
+        """One (n, size) bool array a component: what is valid in `slots` (n,) after `rounds` (n,) rounds."""
         return [np.ones((len(rounds), size), np.bool_) for size in self.sizes]
 
-    def decode(self, actions: Any, rounds: Ints) -> Decision:
+    def decode(self, actions: Any, slots: Ints, rounds: Ints) -> Decision:
         """Read actions; a masked component becomes its first valid choice.
 
         Args:
-            actions: (n,) or (n, components), integers. rounds: (n,) rounds so far.
+            actions: (n,) or (n, components), integers. slots: (n,) campaigns. rounds: (n,) rounds so far.
 
         Raises:
             ActionError: an action is outside the space.
@@ -76,11 +139,11 @@ class Actions(ABC):
         components = self._components(actions, len(rounds))
         invalid = np.zeros(len(rounds), np.bool_)
         components = components.copy()
-        for column, mask in enumerate(self.masks(rounds)):
+        for column, mask in enumerate(self.masks(slots, rounds)):
             masked = ~mask[np.arange(len(rounds)), components[:, column]]
             components[masked, column] = mask[masked].argmax(axis=1)
             invalid |= masked
-        return Decision(*self.meaning(components), invalid)
+        return Decision(*self.meaning(components), invalid, self.parameters(components))
 
     def _components(self, actions: Any, n: int) -> Ints:
         raw = np.asarray(actions)
@@ -112,9 +175,9 @@ class StrategyActions(Actions):
         """`Discrete`."""
         return spaces.Discrete(self.sizes[0])
 
-    def masks(self, rounds: Ints) -> list[Bools]:
+    def masks(self, slots: Ints, rounds: Ints) -> list[Bools]:
         """See `Actions.masks`."""
-        return _mask_stop(super().masks(rounds), rounds, self.allow_stop)
+        return mask_stop(super().masks(slots, rounds), rounds, self.allow_stop)
 
     def meaning(self, components: Ints) -> tuple[Ints, Ints, Bools]:
         """See `Actions.meaning`."""
@@ -124,6 +187,11 @@ class StrategyActions(Actions):
 
 class BudgetActions(Actions):
     """How many labels the first strategy takes next."""
+
+    @property
+    def names(self) -> list[str]:
+        """See `Actions.names`."""
+        return [f"{size} labels" for size in self.batch_choices.tolist()] + (["stop"] if self.allow_stop else [])
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -139,9 +207,9 @@ class BudgetActions(Actions):
         """See `Actions.batches`."""
         return tuple(self.batch_choices.tolist())
 
-    def masks(self, rounds: Ints) -> list[Bools]:
+    def masks(self, slots: Ints, rounds: Ints) -> list[Bools]:
         """See `Actions.masks`."""
-        return _mask_stop(super().masks(rounds), rounds, self.allow_stop)
+        return mask_stop(super().masks(slots, rounds), rounds, self.allow_stop)
 
     def meaning(self, components: Ints) -> tuple[Ints, Ints, Bools]:
         """See `Actions.meaning`."""
@@ -152,6 +220,11 @@ class BudgetActions(Actions):
 
 class StrategyBudgetActions(BudgetActions):
     """Which strategy takes how many labels next."""
+
+    @property
+    def names(self) -> list[str]:
+        """See `Actions.names`."""
+        return [strategy.name for strategy in self.strategies] + super().names
 
     @property
     def sizes(self) -> tuple[int, ...]:
@@ -168,7 +241,8 @@ class StrategyBudgetActions(BudgetActions):
         return components[:, 0], batch, stop
 
 
-def _mask_stop(masks: list[Bools], rounds: Ints, allow_stop: bool) -> list[Bools]:
+def mask_stop(masks: list[Bools], rounds: Ints, allow_stop: bool) -> list[Bools]:
+    """Mask the last choice of the last component, to stop, before the first round."""
     if allow_stop:
         masks[-1][rounds == 0, -1] = False
     return masks

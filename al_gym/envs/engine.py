@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from al_gym.campaign import Campaign
-from al_gym.envs.actions import Actions
-from al_gym.envs.observations import DEFAULT_FEATURES, Observer, Setting
+from al_gym.envs.actions import Actions, Decision
+from al_gym.envs.observations import DEFAULT_FEATURES
 from al_gym.envs.rewards import REWARDS, Reference, Transition
 from al_gym.errors import ParameterError
 from al_gym.learners import Learner
@@ -56,6 +56,7 @@ class Settings:
         target_accuracy: validation accuracy in (0, 1] that ends the campaign; None for none.
         label_noise: probability in [0, 1) that the oracle answers with another class.
         features: names of the feature sets of the observation.
+        draws: proposals of each strategy that is not deterministic, where the agent chooses among proposals.
         device: where the arrays live.
     """
 
@@ -76,10 +77,11 @@ class Settings:
     target_accuracy: float | None = None
     label_noise: float = 0.0
     features: Sequence[str] = DEFAULT_FEATURES
+    draws: int = 3
     device: str = "cpu"
 
     def __post_init__(self) -> None:
-        for name in ("batch_size", "budget", "pool_size", "validation_size"):
+        for name in ("batch_size", "budget", "pool_size", "validation_size", "draws"):
             if not isinstance(getattr(self, name), int | np.integer) or getattr(self, name) < 1:
                 raise ParameterError(f"{name} must be a positive integer, got {getattr(self, name)!r}.")
         if not self.strategies or isinstance(self.strategies, str):
@@ -119,11 +121,10 @@ class Engine:
         self.settings = settings
         self.tasks = load_tasks(settings.tasks, _part(settings))
         self.strategies: list[Strategy] = [make_strategy(s) for s in settings.strategies]
-        self.actions = kind(
-            len(self.strategies), settings.batch_size, tuple(map(int, settings.batch_choices)), settings.allow_stop
-        )
+        choices = tuple(map(int, settings.batch_choices))
+        self.actions = kind(self.strategies, settings.batch_size, choices, settings.allow_stop, settings.draws)
         self.campaign = Campaign(num_envs, learner=settings.learner, device=settings.device)
-        self.observer = Observer(Setting(tuple(self.strategies), self.actions.batches), settings.features)
+        self.observer = self.actions.observer(settings.features)
         self.reward = REWARDS.get(settings.reward)()
         if self.reward.needs_target and settings.target_accuracy is None:
             raise ParameterError(f"reward {settings.reward!r} needs target_accuracy=, for example 0.9.")
@@ -219,33 +220,32 @@ class Engine:
         Raises:
             ActionError: an action is outside the space; nothing has changed.
         """
-        decision = self.actions.decode(actions, self.campaign.rounds(slots))
+        decision = self.actions.decode(actions, slots, self.campaign.rounds(slots))
         with one_thread():
-            return self._round(slots, decision.strategy, decision.batch, decision.stop, decision.invalid)
+            return self._round(slots, decision)
 
-    def _round(
-        self, slots: Ints, strategy: Ints, batch: Ints, stop: Bools, invalid: Bools
-    ) -> tuple[NDArray[np.float32], Floats, Bools, dict[str, Any]]:
-        batch = np.where(stop, 0, np.minimum(batch, self.campaign.remaining(slots)))
+    def _round(self, slots: Ints, decision: Decision) -> tuple[NDArray[np.float32], Floats, Bools, dict[str, Any]]:
+        stop = decision.stop
+        batch = np.where(stop, 0, np.minimum(decision.batch, self.campaign.remaining(slots)))
         queries = np.full((len(slots), self.query_width), -1, np.int64)
         going = ~stop
         before = self.accuracy[slots]
         if going.any():
-            asked = self.campaign.select(slots[going], self.strategies, strategy[going], batch[going])
+            asked = self._select(slots[going], decision.take(going), batch[going])
             self.campaign.reveal(slots[going], asked)
             queries[going, : asked.shape[1]] = asked
             self.accuracy[slots[going]] = self.campaign.accuracy(slots[going])
-            self.last_strategy[slots[going]] = strategy[going]
+            self.last_strategy[slots[going]] = decision.strategy[going]
         remaining, spent = self.campaign.remaining(slots), self.campaign.spent(slots)
         ended = stop | (remaining == 0)
         if self.settings.target_accuracy is not None:
             ended |= self.accuracy[slots] >= self.settings.target_accuracy
         reward = self._pay(slots, before, batch, spent, ended, stop)
-        strategy = np.where(stop, -1, strategy)
+        strategy = np.where(stop, -1, decision.strategy)
         for i, slot in enumerate(slots.tolist()):
             self.history[slot].append(self._record(slot, int(strategy[i]), int(batch[i])))
         columns = self.columns(slots) | {
-            "invalid_action": invalid,
+            "invalid_action": decision.invalid,
             "strategy": strategy,
             "batch": batch,
             "queries": queries,
@@ -253,6 +253,13 @@ class Engine:
         }
         observation = self.observer.observe(self.campaign, slots, self.last_strategy[slots])
         return observation, reward, ended, columns
+
+    def _select(self, slots: Ints, decision: Decision, k: Ints) -> Ints:
+        """The queries of a decision in which nobody stops."""
+        picked = self.actions.pick(slots, list(self.campaign.views(slots)), decision, k)
+        if picked is None:
+            return self.campaign.select(slots, self.strategies, decision.strategy, k)
+        return self.campaign.checked(slots, picked, k, "the action")
 
     def _pay(self, slots: Ints, before: Floats, batch: Ints, spent: Ints, ended: Bools, stop: Bools) -> Floats:
         reference = None
@@ -280,7 +287,7 @@ class Engine:
 
     def masks(self, slots: Ints) -> list[Bools]:
         """One (n, size) bool array an action component."""
-        return self.actions.masks(self.campaign.rounds(slots))
+        return self.actions.masks(slots, self.campaign.rounds(slots))
 
     def _record(self, slot: int, strategy: int, batch: int) -> dict[str, Any]:
         """One line of the history that rendering shows."""

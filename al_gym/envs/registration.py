@@ -14,6 +14,8 @@ ENVIRONMENTS = {
         "al_gym.envs.strategy_budget:StrategyBudgetEnv",
         "al_gym.envs.strategy_budget:StrategyBudgetVectorEnv",
     ),
+    "Blend-v0": ("al_gym.envs.blend:BlendEnv", "al_gym.envs.blend:BlendVectorEnv"),
+    "Candidate-v0": ("al_gym.envs.candidate:CandidateEnv", "al_gym.envs.candidate:CandidateVectorEnv"),
 }
 
 

@@ -46,6 +46,11 @@ class CampaignEnv(gym.Env[NDArray[np.float32], Any]):
         return self.engine.observer.names
 
     @property
+    def action_names(self) -> list[str]:
+        """What each choice is, component by component, or each number of a continuous action."""
+        return self.engine.actions.names
+
+    @property
     def observation_documentation(self) -> dict[str, str]:
         """What each component of the observation is."""
         return dict(self.engine.observer.documentation)
@@ -86,7 +91,7 @@ class CampaignEnv(gym.Env[NDArray[np.float32], Any]):
 
 def observation_space(engine: Engine) -> spaces.Box:
     """The observation space of one campaign."""
-    return spaces.Box(engine.observer.low, engine.observer.high, (len(engine.observer),), np.float32)
+    return spaces.Box(engine.observer.low, engine.observer.high, engine.observer.shape, np.float32)
 
 
 def _scalar(value: Any) -> Any:

@@ -57,7 +57,7 @@ class CampaignVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         self.observation_space = batch_space(self.single_observation_space, num_envs)
         self._rngs: list[np.random.Generator | None] = [None] * num_envs
         self._seeds: list[int] = [-1] * num_envs
-        self._observation = np.zeros((num_envs, len(self.engine.observer)), np.float32)
+        self._observation = np.zeros((num_envs, *self.engine.observer.shape), np.float32)
         self._done = np.ones(num_envs, np.bool_)
         self._started = False
 
@@ -66,6 +66,11 @@ class CampaignVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
     def observation_names(self) -> list[str]:
         """One name a component of the observation, in order."""
         return self.engine.observer.names
+
+    @property
+    def action_names(self) -> list[str]:
+        """What each choice is, component by component, or each number of a continuous action."""
+        return self.engine.actions.names
 
     @property  # type: ignore[misc]
     def np_random_seed(self) -> tuple[int, ...]:  # type: ignore[override]

@@ -84,7 +84,10 @@ def roll_out(policy: Policy, campaign: Campaign, slots: Ints, batch_size: int) -
         active, strategy, batch = active[going], choice.strategy[going], choice.batch[going]
         if not len(active):
             break
-        queries = campaign.select(active, policy.strategies, strategy, batch)
+        if choice.queries is None:
+            queries = campaign.select(active, policy.strategies, strategy, batch)
+        else:
+            queries = campaign.checked(active, choice.queries[going], batch, f"policy {policy.name!r}")
         campaign.reveal(active, queries)
         last[active] = strategy
         policy.observe(look(policy, campaign, active, strategy, batch_size, observe=False), queries)

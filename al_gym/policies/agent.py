@@ -16,10 +16,9 @@ from numpy.typing import NDArray
 
 from al_gym.envs.actions import Actions
 from al_gym.envs.engine import Settings
-from al_gym.envs.observations import Observer, Setting
 from al_gym.envs.registration import ENVIRONMENTS, NAMESPACE
 from al_gym.errors import PolicyError, UnknownNameError
-from al_gym.policies.base import Bools, Choice, Context, Ints, Policy
+from al_gym.policies.base import Bools, Choice, Context, Policy
 from al_gym.strategies import Strategy, make_strategy
 
 FORMAT = 1
@@ -39,6 +38,7 @@ class AgentSpec:
         observation_names: one name a component.
         action_dims: number of choices of each action component.
         name: of the policy, and key of its random draws.
+        draws: proposals of each strategy that is not deterministic, where the agent chooses among proposals.
         training: anything about how it was trained.
         al_gym: version that it was trained with.
         format: of the file.
@@ -53,6 +53,7 @@ class AgentSpec:
     observation_names: tuple[str, ...]
     action_dims: tuple[int, ...]
     name: str = "learned"
+    draws: int = 1
     training: dict[str, Any] = field(default_factory=dict)
     al_gym: str = field(default_factory=lambda: metadata.version("al-gym"))
     format: int = FORMAT
@@ -64,8 +65,9 @@ class AgentSpec:
         """The spec of an environment with these settings (`envs.unwrapped.engine.settings`)."""
         specs = tuple(s.name if isinstance(s, Strategy) else s for s in settings.strategies)
         choices = tuple(map(int, settings.batch_choices))
-        actions = _kind(env_id)(len(specs), settings.batch_size, choices, settings.allow_stop)
-        observer = Observer(Setting(tuple(map(make_strategy, settings.strategies)), actions.batches), settings.features)
+        strategies = tuple(map(make_strategy, settings.strategies))
+        actions = _kind(env_id)(strategies, settings.batch_size, choices, settings.allow_stop, settings.draws)
+        observer = actions.observer(settings.features)
         return cls(
             env_id,
             specs,
@@ -76,6 +78,7 @@ class AgentSpec:
             tuple(observer.names),
             actions.sizes,
             name,
+            settings.draws,
             training or {},
         )
 
@@ -93,7 +96,7 @@ class AgentSpec:
         if not isinstance(content, dict) or content.get("format") != FORMAT:
             raise PolicyError(f"{path} is not a policy of format {FORMAT}; train it again with this version of al_gym.")
         names = {f.name for f in fields(cls)}
-        absent = sorted(names - set(content))
+        absent = sorted(names - set(content) - {"draws"})  # younger than the format
         if absent:
             raise PolicyError(f"{path} lacks {', '.join(absent)}; train the policy again.")
         values: dict[str, Any] = {
@@ -105,9 +108,9 @@ class AgentSpec:
         """The content of policy.json."""
         return json.dumps(asdict(self) | extra, indent=2, allow_nan=False) + "\n"
 
-    def actions(self, batch_size: int) -> Actions:
-        """The meaning of its answers when the default batch is `batch_size`."""
-        return _kind(self.env_id)(len(self.strategies), batch_size, self.batch_choices, self.allow_stop)
+    def actions(self, strategies: Sequence[Strategy], batch_size: int) -> Actions:
+        """The meaning of its answers with these strategies when the default batch is `batch_size`."""
+        return _kind(self.env_id)(strategies, batch_size, self.batch_choices, self.allow_stop, self.draws)
 
 
 def _kind(env_id: str) -> type[Actions]:
@@ -148,8 +151,8 @@ class AgentPolicy(Policy):
             )
 
     def _prepare(self, batch_size: int) -> None:
-        self.actions = self.agent.actions(batch_size)
-        self.observer = Observer(Setting(self.strategies, self.actions.batches), self.agent.features)
+        self.actions = self.agent.actions(self.strategies, batch_size)
+        self.observer = self.actions.observer(self.agent.features)
 
     @property
     def labels(self) -> tuple[str, ...]:
@@ -164,16 +167,18 @@ class AgentPolicy(Policy):
         """See `Policy.act`."""
         if context.observation is None:
             raise PolicyError(f"policy {self.name!r} needs an observation in its context.")
-        masks = self.actions.masks(context.rounds)
+        masks = self.actions.masks(context.slots, context.rounds)
         answer = self.answer(context, context.observation, masks)
-        decision = self.actions.decode(answer, context.rounds)
-        return Choice(decision.strategy, decision.batch, decision.stop)
+        decision = self.actions.decode(answer, context.slots, context.rounds)
+        k = np.minimum(decision.batch, context.remaining)
+        queries = self.actions.pick(context.slots, context.views, decision, k)
+        return Choice(decision.strategy, decision.batch, decision.stop, queries)
 
     @abstractmethod
-    def answer(self, context: Context, observation: NDArray[np.float32], masks: Sequence[Bools]) -> Ints:
+    def answer(self, context: Context, observation: NDArray[np.float32], masks: Sequence[Bools]) -> NDArray[Any]:
         """Actions as the environment takes them, (n,) or (n, components).
 
         Args:
-            context: the campaigns. observation: (n, components) float32.
+            context: the campaigns. observation: (n, ...) float32.
             masks: one (n, size) bool array an action component.
         """

@@ -29,11 +29,14 @@ class Choice(NamedTuple):
         strategy: (n,) int64 index into the policy's strategies.
         batch: (n,) int64 labels to ask for, at least 1; what is left of budget and pool clips it.
         stop: (n,) bool, end the campaign instead.
+        queries: (n, width) int64 positions in the pools, -1 after what is left of the batch, where the policy names the
+            items itself; None where the strategies select them.
     """
 
     strategy: Ints
     batch: Ints
     stop: Bools
+    queries: Ints | None = None
 
 
 @dataclass(frozen=True)
@@ -180,7 +183,8 @@ def decide(policy: Policy, context: Context) -> Choice:
         PolicyError: the answer has the wrong shape, a strategy that does not exist or a batch below 1.
     """
     answer = policy.act(context)
-    raw = [np.asarray(part) for part in answer]
+    raw = [np.asarray(part) for part in answer[:3]]
+    queries = answer[3] if len(answer) > 3 else None
     n, who = len(context), f"policy {policy.name!r}"
     kinds = [part.dtype.kind for part in raw]
     if {part.shape for part in raw} != {(n,)} or not set(kinds[:2]) <= set("iu") or kinds[2:] != ["b"]:
@@ -190,4 +194,6 @@ def decide(policy: Policy, context: Context) -> Choice:
         raise PolicyError(f"{who} chose among {strategy.tolist()}, but it has {len(policy.strategies)} strategies.")
     if (~stop & (batch < 1)).any():
         raise PolicyError(f"{who} asked for batches of {batch.tolist()}; a batch has at least 1 label.")
-    return Choice(strategy, np.minimum(batch, context.remaining), stop)
+    if queries is not None and (np.ndim(queries) != 2 or len(queries) != n or queries.dtype.kind not in "iu"):
+        raise PolicyError(f"{who} must name items by integers of shape ({n}, width), got {queries!r}.")
+    return Choice(strategy, np.minimum(batch, context.remaining), stop, queries)

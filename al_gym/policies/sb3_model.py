@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from al_gym.envs.engine import BATCH_CHOICES, DEFAULT_STRATEGIES, Settings
 from al_gym.errors import PolicyError
 from al_gym.policies.agent import AgentPolicy, AgentSpec
-from al_gym.policies.base import Bools, Context, Ints
+from al_gym.policies.base import Bools, Context
 from al_gym.policies.learned import SPEC
+from al_gym.strategies import make_strategy
 
 _SIGNS = {"PPO": "clip_range", "DQN": "exploration_fraction"}
 
@@ -42,10 +43,10 @@ class SB3Policy(AgentPolicy):
         self.model = _load(self.path)
         super().__init__(_spec(self.path, self.model))
 
-    def answer(self, context: Context, observation: NDArray[np.float32], masks: Sequence[Bools]) -> Ints:
+    def answer(self, context: Context, observation: NDArray[np.float32], masks: Sequence[Bools]) -> NDArray[Any]:
         """See `AgentPolicy.answer`."""
         actions, _ = self.model.predict(observation, deterministic=True)
-        return np.asarray(actions, dtype=np.int64)
+        return np.asarray(actions)
 
     def fingerprint(self) -> str:
         """A digest of the file."""
@@ -79,7 +80,7 @@ def _spec(path: Path, model: Any) -> AgentSpec:
         spec = AgentSpec.of_settings(
             env_id, Settings(strategies=strategies, batch_choices=BATCH_CHOICES), name=path.stem
         )
-        space = spec.actions(spec.batch_size).space()
+        space = spec.actions([make_strategy(s) for s in spec.strategies], spec.batch_size).space()
         if found == ((len(spec.observation_names),), repr(space)):
             return spec
     raise PolicyError(

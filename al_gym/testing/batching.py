@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 from gymnasium import Space
+from gymnasium.spaces import Box
 from gymnasium.vector import VectorEnv
 from gymnasium.vector.utils import batch_space, concatenate, create_empty_array, iterate
 
@@ -23,7 +24,7 @@ class ActionSampler:
         space: the single action space.
         num_envs: rows of a batch.
         seed: seed of the row streams.
-        use_action_mask: ignore the masks if False.
+        use_action_mask: ignore the masks if False, and for a `Box`, whose `sample` takes none.
     """
 
     def __init__(self, space: Space[Any], num_envs: int, seed: int, use_action_mask: bool) -> None:
@@ -31,7 +32,7 @@ class ActionSampler:
         self._rows = [deepcopy(space) for _ in range(num_envs)]
         for row, single in enumerate(self._rows):
             single.seed(seed + row)
-        self._use_action_mask = use_action_mask
+        self._use_action_mask = use_action_mask and not isinstance(space, Box)
         self._masks: list[Any] = [None] * num_envs
 
     def observe(self, infos: dict[str, Any]) -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
 from pool_blocks import make_block, make_view
 
-from al_gym.errors import ParameterError
+import al_gym
+from al_gym.envs.blend import parameters_of
+from al_gym.envs.engine import Settings
+from al_gym.errors import ParameterError, PolicyError
+from al_gym.policies.agent import AgentSpec
+from al_gym.policies.learned import LearnedPolicy
+from al_gym.policies.network import Network
 from al_gym.strategies import make_strategy
-from al_gym.strategies.blend import PARAMETERS, Blend
+from al_gym.strategies.blend import PARAMETERS, SIGNALS, Blend
 
 BLOCK = {"sizes": [40, 64, 17], "features": [3, 9, 20], "classes": [2, 4, 7], "labels": [1, 6, 3]}
 
@@ -125,3 +132,79 @@ IMPOSSIBLE = ["margin=-1", "power=-1", "width=0", "temperature=0", "diversity=-1
 def test_impossible_parameters(spec):
     with pytest.raises(ParameterError, match=spec.partition("=")[0]):
         make_strategy(f"blend:{spec}")
+
+
+# --- the environment ---------------------------------------------------------------------------------------------
+
+SMALL = {"tasks": "synthetic-small", "pool_size": 60, "validation_size": 40, "budget": 15}
+
+
+def test_the_middle_of_the_space_is_the_blend_of_equal_weights():
+    values = dict(zip(PARAMETERS, parameters_of(np.zeros((1, 12)))[0], strict=True))
+    assert {values[name] for name in SIGNALS} == {0.5}
+    others = {key: values[key] for key in PARAMETERS if key not in SIGNALS}
+    assert others == {"power": 1, "width": 1, "temperature": 1, "diversity": 0.5, "ratio": 0.55}
+    low, high = parameters_of(np.array([[-1.0] * 12, [1.0] * 12]))
+    assert low.tolist() == [0.0] * 8 + [0.25, 0.25, 0, 0.1]
+    np.testing.assert_allclose(high, [1] * 7 + [4, 4, 4, 1, 1])
+
+
+def test_names_are_in_the_order_of_the_action():
+    env = gym.make("al_gym/Blend-v0", **SMALL, allow_stop=True).unwrapped
+    assert env.action_names[:3] == ["weight_margin", "weight_entropy", "weight_least_confidence"]
+    assert env.action_names[7:] == ["power", "width", "temperature", "diversity", "ratio", "stop"]
+    assert env.action_space.shape == (13,)
+
+
+def test_an_action_of_one_weight_is_that_strategy():
+    margin = np.full(12, -1, np.float32)
+    margin[[0, -1]] = 1
+    margin[9] = 0  # temperature 1
+    blended, plain = gym.make("al_gym/Blend-v0", **SMALL), gym.make("al_gym/Strategy-v0", **SMALL)
+    index = plain.unwrapped.action_names.index("margin")
+    blended.reset(seed=2)
+    plain.reset(seed=2)
+    for _ in range(3):
+        np.testing.assert_array_equal(blended.step(margin)[4]["queries"], plain.step(index)[4]["queries"])
+
+
+def test_stop_is_heard_from_the_second_round_on():
+    env = gym.make("al_gym/Blend-v0", **SMALL, allow_stop=True)
+    action = np.zeros(13, np.float32)
+    action[-1] = 1
+    _, info = env.reset(seed=0)
+    assert info["action_mask"].tolist() == [1] * 12 + [0]
+    _, _, ended, _, info = env.step(action)
+    assert not ended and info["batch"] == 5 and info["action_mask"].all()
+    _, _, ended, _, info = env.step(action)
+    assert ended and info["batch"] == 0 and info["strategy"] == -1
+
+
+def test_other_strategies_are_refused():
+    with pytest.raises(ParameterError, match="margin"):
+        gym.make("al_gym/Blend-v0", strategies=["margin"])
+
+
+def constant_policy(action):
+    spec = AgentSpec.of_settings("al_gym/Blend-v0", Settings(strategies=["blend"]))
+    weight = torch.zeros(12, len(spec.observation_names))
+    return LearnedPolicy(spec, Network({"mlp.0.weight": weight, "mlp.0.bias": torch.as_tensor(action)}))
+
+
+def test_a_learned_policy_equals_the_strategy_of_its_parameters(tmp_path):
+    """Files, inference and evaluation in one: a constant network against `blend` with the same parameters."""
+    action = np.linspace(-1.5, 1, 12).astype(np.float32)
+    constant_policy(action).save(tmp_path)
+    policy = al_gym.load_policy(tmp_path)
+    values = parameters_of(action.clip(-1, 1)[None])[0]
+    fixed = make_strategy("blend")
+    fixed.parameters = tuple(values)
+    result = al_gym.evaluate(
+        {"learned": policy, "fixed": fixed}, tasks="bundled", datasets=["wine"], seeds=3, rounds=4, jobs=1
+    ).results
+    learned, other = (result[result["policy"] == name]["test_accuracy"].tolist() for name in ("learned", "fixed"))
+    assert learned == other
+    one, many = policy.predict(np.zeros(policy.observer.shape)), policy.predict(np.zeros((2, *policy.observer.shape)))
+    assert one.shape == (12,) and many.shape == (2, 12) and one.dtype == np.float32
+    with pytest.raises(PolicyError, match="deterministic"):
+        LearnedPolicy.load(tmp_path, deterministic=False)

@@ -88,6 +88,11 @@ class Observer:
         """One name a component, `set/component`."""
         return list(self.documentation)
 
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the observation of one campaign."""
+        return (len(self),)
+
     def __len__(self) -> int:
         return len(self.documentation)
 
@@ -95,7 +100,13 @@ class Observer:
         self, campaign: Campaign, slots: NDArray[np.int64], last_strategy: NDArray[np.int64]
     ) -> NDArray[np.float32]:
         """(n, components) float32 in [-1, 1] for the campaigns in `slots`; `last_strategy` is (n,), -1 for none."""
-        out = np.zeros((len(slots), len(self)), np.float32)
+        return self._pool_level(campaign, slots, last_strategy)
+
+    def _pool_level(
+        self, campaign: Campaign, slots: NDArray[np.int64], last_strategy: NDArray[np.int64]
+    ) -> NDArray[np.float32]:
+        """(n, components) float32: the feature sets."""
+        out = np.zeros((len(slots), sum(len(s.names()) for s in self._sets)), np.float32)
         for at, view in campaign.views(slots):
             last = torch.from_numpy(last_strategy[at]).to(campaign.device)
             parts = [s.compute(view, last).to(torch.float32) for s in self._sets]
