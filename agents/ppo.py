@@ -17,14 +17,15 @@ def make_model(venv: VecEnv, algorithm: Mapping[str, Any], *, seed: int, device:
 
     Args:
         venv: the training environments.
-        algorithm: the section of that name in `configs/ppo.yaml`.
+        algorithm: the section of that name in `configs/ppo.yaml`; for continuous actions it may hold `log_std_init`.
         seed: of weights, action noise and minibatches; the environments have their own.
         device: of the networks.
     """
     parameters = dict(algorithm)
     hidden, activation = take_network(parameters)
     parameters["batch_size"] = min(parameters["batch_size"], parameters["n_steps"] * venv.num_envs)
-    parameters["policy_kwargs"] = {"net_arch": {"pi": hidden, "vf": hidden}, "activation_fn": activation}
+    spread = {"log_std_init": parameters.pop("log_std_init")} if "log_std_init" in parameters else {}
+    parameters["policy_kwargs"] = {"net_arch": {"pi": hidden, "vf": hidden}, "activation_fn": activation, **spread}
     return call_with(
         PPO, "ppo", "algorithm", {**parameters, "policy": "MlpPolicy", "env": venv, "seed": seed, "device": device}
     )

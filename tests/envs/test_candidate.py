@@ -62,7 +62,7 @@ def test_repeated_proposals_are_masked():
     two_classes = gym.make(
         "al_gym/Candidate-v0", **(SMALL | {"tasks": "bundled", "split": None}), strategies=["margin", "entropy"]
     )
-    _, info = two_classes.reset(seed=0, options={"task": "breast-cancer"})
+    _, info = two_classes.reset(seed=0, options={"task": "breast_cancer"})
     assert info["action_mask"].tolist() == [1, 0]
     _, _, _, _, info = two_classes.step(1)
     assert info["invalid_action"] and info["strategy"] == 0

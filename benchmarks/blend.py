@@ -1,0 +1,77 @@
+"""Judge a PPO policy of al_gym/Blend-v0 against margin, equal weights and UHerding, on tasks that it never saw.
+
+    python benchmarks/blend.py runs/blend            # trains first if the folder holds no run
+    python benchmarks/blend.py runs/blend --seeds 30
+
+Training is `train_policy.py --env al_gym/Blend-v0 --config agents/configs/ppo-blend.yaml` on the training part of the
+default suite. The judges are that suite's test part and the bundled datasets. Writes benchmarks/results/blend.json:
+paired differences in AULC with 95 % intervals, over datasets and seeds (`bundled` has four datasets: read its interval
+as one over seeds).
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+import al_gym  # noqa: E402
+from train_policy import Arguments, main  # noqa: E402
+
+TARGET = ROOT / "benchmarks" / "results" / "blend.json"
+CONFIG = ROOT / "agents" / "configs" / "ppo-blend.yaml"
+TIMESTEPS = 60_000
+UNIFORM = "blend:margin=1,entropy=1,least_confidence=1,typicality=1,novelty=1,random=1,diversity=0.5,ratio=0.55"
+RIVALS = {"margin": "margin", "uniform": UNIFORM, "blend": "blend", "uherding": "uherding"}
+JUDGES: dict[str, dict[str, Any]] = {"synthetic": {"tasks": "default"}, "bundled": {"tasks": "bundled"}}
+
+
+def judge(run: Path, seeds: int, jobs: int, **arguments: Any) -> dict[str, Any]:
+    """AULC of every policy, and the learned one's differences to the others."""
+    policies = {"ppo-blend": al_gym.load_policy(run), **RIVALS}
+    summary = al_gym.evaluate(policies, split="test", seeds=seeds, jobs=jobs, max_budget_share=0.4, **arguments).summary
+    return {
+        "datasets": summary["datasets"],
+        "seeds": summary["seeds"],
+        "aulc": {name: summary["policies"][name]["aulc"] for name in policies},
+        "paired": summary["paired"]["ppo-blend"],
+        "versions": summary["versions"],
+    }
+
+
+def benchmark() -> int:
+    """Train if need be, judge, and write the raw file."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("--total-timesteps", type=int, default=TIMESTEPS, help="of the training, where there is none")
+    parser.add_argument("--seeds", type=int, default=10, help="campaigns a dataset and policy")
+    parser.add_argument("--jobs", type=int, default=1, help="worker processes")
+    args = parser.parse_args()
+    if not (args.run / "policy.json").exists():
+        main(
+            Arguments(
+                env="al_gym/Blend-v0",
+                config=str(CONFIG),
+                n_envs=64,
+                total_timesteps=args.total_timesteps,
+                out=str(args.run),
+                no_eval=True,
+            )
+        )
+    training = json.loads((args.run / "policy.json").read_text())["training"]
+    result = {name: judge(args.run, args.seeds, args.jobs, **where) for name, where in JUDGES.items()}
+    result["training"] = {key: training[key] for key in ("timesteps", "environment", "algorithm", "reward_scale")}
+    TARGET.write_text(json.dumps(result, indent=1) + "\n")
+    for name in JUDGES:
+        for rival, row in result[name]["paired"].items():
+            sys.stdout.write(f"{name}: {row['difference']:+.4f} {row['ci95']} against {rival}\n")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(benchmark())
