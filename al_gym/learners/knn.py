@@ -13,6 +13,8 @@ from al_gym.pool.distances import squared_distances
 State = dict[str, Tensor]
 SMALLEST = 1e-12
 """Floor of the squared scale: an item that lies on all its neighbours gives each of them weight 1."""
+CHUNK = 1 << 14
+"""Items scored at once, so that memory stays bounded on large pools."""
 
 
 @register_learner("knn")
@@ -56,6 +58,9 @@ class NearestNeighbours(Learner):
 
     def predict_proba(self, state: State, arrays: PoolArrays, rows: Tensor, X: Tensor) -> Tensor:
         """See `Learner.predict_proba`."""
+        return torch.cat([self._vote(arrays, rows, part) for part in X.split(CHUNK, dim=1)], dim=2)
+
+    def _vote(self, arrays: PoolArrays, rows: Tensor, X: Tensor) -> Tensor:
         XL, labels = arrays.XL[rows], arrays.yL[rows]
         d2 = squared_distances(X, XL).masked_fill_((labels < 0)[:, None, :], torch.inf)
         weight = self._weights(d2, arrays.count[rows])

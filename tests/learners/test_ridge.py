@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from learner_blocks import block, blobs, fill, fitted, pool_accuracy, probabilities, reveal
+from learner_blocks import blobs, block, fill, fitted, pool_accuracy, probabilities, reveal
 from sklearn.linear_model import Ridge as Reference
 
 from al_gym.errors import ParameterError
