@@ -29,35 +29,38 @@ ENVIRONMENTS = {
 
 def build(tmp_path: Path, algo: str, env: str, n_envs: int = 3):
     config = load_config(write_config(tmp_path, algo))
-    venv = make_training_env(env, n_envs, tasks="synthetic-small", reward="advantage", **config.environment)
+    arguments = {**config.environment, **({"strategies": ["blend"]} if env == "al_gym/Blend-v0" else {})}
+    venv = make_training_env(env, n_envs, tasks="synthetic-small", reward="advantage", **arguments)
     model = make_model(algo, venv, config, seed=1, device="cpu")
     seed_streams(venv, 1)
     return model
 
 
-@pytest.mark.parametrize("algo", list(ENVIRONMENTS))
-def test_a_policy_acts_as_its_model(algo: str, tmp_path: Path) -> None:
-    model = build(tmp_path, algo, ENVIRONMENTS[algo])
+@pytest.mark.parametrize(
+    ("algo", "env"), [*ENVIRONMENTS.items(), ("ppo", "al_gym/Blend-v0"), ("ppo", "al_gym/Candidate-v0")]
+)
+def test_a_policy_acts_as_its_model(algo: str, env: str, tmp_path: Path) -> None:
+    model = build(tmp_path, algo, env)
     model.learn(24)
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():  # so that its answers differ between observations
         for weights in model.policy.parameters():
             weights += torch.randn(weights.shape, generator=noise)
-    export_policy(model, tmp_path, ENVIRONMENTS[algo], {"note": "test"})
+    export_policy(model, tmp_path, env, {"note": "test"})
     policy = al_gym.load_policy(tmp_path)
     assert isinstance(policy, LearnedPolicy)
-    assert policy.spec.training == {"note": "test", "timesteps": model.num_timesteps}
+    assert policy.agent.training == {"note": "test", "timesteps": model.num_timesteps}
     rng = np.random.default_rng(0)
-    n, width = 50, model.observation_space.shape[0]
+    n, shape = 50, model.observation_space.shape
     state = policy.network.start(n)
     model_state, starts = None, np.ones(n, bool)
     chosen = []
     for _ in range(4):
-        observation = rng.uniform(-1, 1, (n, width)).astype(np.float32)
+        observation = rng.uniform(-1, 1, (n, *shape)).astype(np.float32)
         expected, model_state = model.predict(observation, model_state, starts, deterministic=True)
-        ones = [np.ones((n, size), bool) for size in policy.spec.action_dims]
-        scores, state = policy._scores(observation, ones, state)
-        np.testing.assert_array_equal(policy._actions(scores), expected)
+        ones = [np.ones((n, size), bool) for size in policy.agent.action_dims]
+        scores, state = policy._scores(observation, state)
+        np.testing.assert_allclose(policy.actions.best(scores, ones), expected, atol=1e-5)
         starts = np.zeros(n, bool)
         chosen.append(expected)
     assert len(np.unique(np.concatenate(chosen), axis=0)) > 1  # a network that always answers the same would agree too
