@@ -25,7 +25,7 @@ from train_policy import Arguments, main  # noqa: E402
 
 TARGET = ROOT / "benchmarks" / "results" / "blend.json"
 CONFIG = ROOT / "agents" / "configs" / "ppo-blend.yaml"
-TIMESTEPS = 60_000
+TIMESTEPS = 57_600
 UNIFORM = "blend:margin=1,entropy=1,least_confidence=1,typicality=1,novelty=1,random=1,diversity=0.5,ratio=0.55"
 RIVALS = {"margin": "margin", "uniform": UNIFORM, "blend": "blend", "uherding": "uherding"}
 JUDGES: dict[str, dict[str, Any]] = {"synthetic": {"tasks": "default"}, "bundled": {"tasks": "bundled"}}
