@@ -190,7 +190,8 @@ def machine() -> dict[str, str]:
 def report(rows: list[Row]) -> str:
     """The rows, and each al_gym cell at 64 envs over its peers."""
     lines = [
-        f"{r.system:<36} {r.task:<16} {r.strategy:<14} {r.num_envs:>4} {r.steps_per_second:>9.0f} {r.final_accuracy:.3f}"
+        f"{r.system:<36} {r.task:<16} {r.strategy:<14} {r.num_envs:>4} "
+        f"{r.steps_per_second:>9.0f} {r.final_accuracy:.3f}"
         for r in rows
     ]
     peers = {(r.system, r.task, r.strategy): r for r in rows if not r.system.startswith("al_gym")}
