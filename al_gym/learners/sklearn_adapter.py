@@ -128,7 +128,7 @@ def predict_one(model: Any, X: Floats, classes: int) -> Floats:
         LearnerError: the model returned fewer columns than classes were seen.
     """
     if hasattr(model, "predict_proba"):
-        proba = np.asarray(model.predict_proba(X), dtype=np.float64)
+        proba: Floats = np.asarray(model.predict_proba(X), dtype=np.float64)
     else:
         decision = np.asarray(model.decision_function(X), dtype=np.float64)
         proba = _softmax(np.stack([np.zeros_like(decision), decision], axis=1) if decision.ndim == 1 else decision)
