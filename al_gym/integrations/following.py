@@ -47,7 +47,10 @@ class OutsideModel(Learner):
 
     def __init__(self, X: Floats, scaler: Scaler) -> None:
         self._X, self._scaler = X, scaler
-        self.predict: Predict | None = None
+
+    def update(self, predict: Predict) -> None:
+        """Take over the model as it is now; its own errors come through."""
+        self._predict, self._proba = predict, predict(self._X)
 
     def allocate(self, shape: Shape, rows: int, device: torch.device) -> dict[str, Tensor]:
         """See `Learner.allocate`; nothing is kept here."""
@@ -60,19 +63,18 @@ class OutsideModel(Learner):
         """See `Learner.predict_proba`; the scaling is undone first."""
         factor = np.where(self._scaler.factor == 0, 1.0, self._scaler.factor)
         scaled = X[0, :, : len(factor)].double().numpy()
-        return self._padded(scaled / factor + self._scaler.shift, arrays, X.shape[1])
+        return _padded(self._predict(scaled / factor + self._scaler.shift), arrays, X.shape[1])
 
     def score_pool(self, state: Any, arrays: PoolArrays, rows: Tensor) -> None:
         """See `Learner.score_pool`."""
-        write_scores(arrays, rows, self._padded(self._X, arrays, arrays.X.shape[1]))
+        write_scores(arrays, rows, _padded(self._proba, arrays, arrays.X.shape[1]))
 
-    def _padded(self, X: Floats, arrays: PoolArrays, items: int) -> Tensor:
-        """(1, classes, items) float32."""
-        assert self.predict is not None  # for the type checker
-        proba = np.asarray(self.predict(X), np.float32)
-        out = torch.zeros(1, arrays.seen.shape[1], items)
-        out[0, : proba.shape[1], : len(proba)] = torch.from_numpy(proba.T.copy())
-        return out
+
+def _padded(proba: Floats, arrays: PoolArrays, items: int) -> Tensor:
+    """(1, classes, items) float32 from (n, classes)."""
+    out = torch.zeros(1, arrays.seen.shape[1], items)
+    out[0, : proba.shape[1], : len(proba)] = torch.from_numpy(proba.T.astype(np.float32))
+    return out
 
 
 class _Allowed(Strategy):
@@ -135,7 +137,7 @@ class FollowedCampaign:
         self.policy = policy
         self.labels = {int(item): int(label) for item, label in zip(items, labels, strict=True)}
         self._model = OutsideModel(X, Scaler(X, scaling))
-        self._model.predict = predict
+        self._model.update(predict)
         self._campaign = _Open(1, learner=self._model)
         with one_thread():
             self._campaign.load(_SLOT, [task], [int(budget)])
@@ -195,7 +197,7 @@ class FollowedCampaign:
         """
         if len(items) > self.remaining:
             raise ParameterError(f"{len(items)} labels came, {self.remaining} remain of the budget; raise budget.")
-        self._model.predict = predict
+        self._model.update(predict)
         self._last, self._strategy = self._strategy, -1
         with one_thread():
             self._campaign.answer(items, labels)
