@@ -32,6 +32,8 @@ from al_gym.tasks.load import load_tasks
 from al_gym.tasks.task import make_task
 from al_gym.threads import pin_threads
 
+BATCHES = (5, 10, 5, 2, 5, 20)  # labels a round, group of tasks by group of tasks
+
 console = Console()
 
 
@@ -40,11 +42,10 @@ class Arguments:
     """Everything that fixes a run."""
 
     tasks: str = "default"
-    tasks_drawn: int = 240
+    tasks_drawn: int = 880
     at_once: int = 40
-    rounds: int = 14
-    try_every: int = 2
-    batch_size: int = 5
+    labels: int = 100
+    tries: int = 7
     pool_size: int = 300
     validation_size: int = 600
     hidden: int = 32
@@ -71,7 +72,7 @@ def simulate(arguments: Arguments) -> Samples:
     names = rng.choice(list(tasks.names), min(arguments.tasks_drawn, len(tasks)), replace=False).tolist()
     strategies = [make_strategy(spec) for spec in DEFAULT_STRATEGIES]
     parts = []
-    for start in range(0, len(names), arguments.at_once):
+    for group, start in enumerate(range(0, len(names), arguments.at_once)):
         some = names[start : start + arguments.at_once]
         campaign, slots = Campaign(len(some)), np.arange(len(some))
         made = [
@@ -83,8 +84,9 @@ def simulate(arguments: Arguments) -> Samples:
             )
             for name in some
         ]
-        campaign.load(slots, made, [arguments.rounds * arguments.batch_size] * len(some))
-        parts += [(x, y, slots + start) for x, y in run(campaign, slots, strategies, arguments, rng)]
+        campaign.load(slots, made, [arguments.labels] * len(some))
+        batch = BATCHES[group % len(BATCHES)]
+        parts += [(x, y, slots + start) for x, y in run(campaign, slots, strategies, batch, arguments, rng)]
         console.print(f"{start + len(some)} of {len(names)} tasks")
     inputs, gain, task = zip(*parts, strict=True)
     return Samples(torch.cat(inputs), torch.cat(gain), np.concatenate(task))
@@ -94,14 +96,16 @@ def run(
     campaign: Campaign,
     slots: NDArray[np.int64],
     strategies: Sequence[Strategy],
+    batch: int,
     arguments: Arguments,
     rng: np.random.Generator,
 ) -> list[tuple[Tensor, Tensor]]:
-    """One batch of campaigns: (inputs, gains) of every round in which the proposals were tried."""
-    found, offset = [], int(rng.integers(arguments.try_every))
-    k = np.full(len(slots), arguments.batch_size)
-    for number in range(arguments.rounds):
-        if number % arguments.try_every == offset:
+    """One group of campaigns: (inputs, gains) of the rounds in which the proposals were tried."""
+    rounds = arguments.labels // batch
+    tried = set(rng.choice(rounds, min(arguments.tries, rounds), replace=False).tolist())
+    found, k = [], np.full(len(slots), batch)
+    for number in range(max(tried) + 1):
+        if number in tried:
             found.append(try_all(campaign, slots, strategies, k))
         choice = rng.integers(len(strategies), size=len(slots))
         campaign.reveal(slots, campaign.select(slots, strategies, choice, k))
@@ -128,14 +132,16 @@ def fit(samples: Samples, arguments: Arguments) -> tuple[Network, dict[str, floa
     held_out = torch.from_numpy(samples.task % 5 == 0)
     target = 100 * (samples.gain - samples.gain.mean(dim=1, keepdim=True))
     train = samples.inputs[~held_out]
-    centre, scale = train.flatten(0, 1).mean(dim=0), train.flatten(0, 1).std(dim=0).clamp(min=1e-3)
+    centre, scale = train.flatten(0, 1).mean(dim=0), train.flatten(0, 1).std(dim=0)
+    varied = (scale > 1e-3).to(torch.float32)  # an input that never varied must not count
+    scale = torch.where(varied > 0, scale, 1.0)
     width = samples.inputs.shape[2]
-    first = torch.randn(arguments.hidden, width, generator=generator) / width**0.5
+    first = varied * torch.randn(arguments.hidden, width, generator=generator) / width**0.5
     weights = [first, torch.zeros(arguments.hidden), torch.zeros(1, arguments.hidden), torch.zeros(1)]
     optimizer = torch.optim.AdamW(
         [w.requires_grad_() for w in weights], lr=arguments.learning_rate, weight_decay=arguments.weight_decay
     )
-    x, y = (train - centre) / scale, target[~held_out]
+    x, y = varied * (train - centre) / scale, target[~held_out]
     for _ in range(arguments.epochs):
         for batch in torch.randperm(len(x), generator=generator).split(64):
             hidden = torch.tanh(x[batch] @ weights[0].T + weights[1])

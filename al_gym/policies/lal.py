@@ -118,9 +118,7 @@ class LAL(Policy):
 
     name = "lal"
 
-    def __init__(
-        self, *, strategies: str | Sequence[str | Strategy] = DEFAULT_STRATEGIES, weights: str = ""
-    ) -> None:
+    def __init__(self, *, strategies: str | Sequence[str | Strategy] = DEFAULT_STRATEGIES, weights: str = "") -> None:
         self.strategies = parse_strategies(strategies)
         self.network = read_weights(Path(weights).expanduser() if weights else WEIGHTS)
 

@@ -122,7 +122,7 @@ class SelectAL(Policy):
         self.strategies = parse_strategies(strategies)
         if len(self.strategies) != 3:
             raise ParameterError(
-                f"selectal needs three strategies (typical+random+uncertain), got {len(self.strategies)}: {self.labels}."
+                f"selectal: strategies must be three (typical+random+uncertain), got {'+'.join(self.labels)!r}."
             )
         self.folds = whole(self.name, "folds", folds, 2)
         self.share = number(self.name, "share", share, 0, above=True)

@@ -150,8 +150,8 @@ def test_thompson_draws_from_its_posterior():
     campaign, slots = campaigns(seeds=tuple(range(200)), budget=5, dataset=blobs(n=80), pool_size=30, test_size=20)
     policy = POLICIES.make("thompson:strategies=random+margin")
     policy.begin(len(slots), 5)
-    policy.hits = np.zeros((len(slots), 2, 3)) + [[[3], [1]]]
-    policy.misses = np.zeros((len(slots), 2, 3)) + [[[2], [3]]]
+    policy.hits = np.tile([[[3.0], [1.0]]], (len(slots), 1, 3))
+    policy.misses = np.tile([[[2.0], [3.0]]], (len(slots), 1, 3))
     share = decide(policy, look(policy, campaign, slots, np.full(len(slots), -1), 5)).strategy.mean()
     draws = [stats.beta(1 + a, 1 + b).rvs((100_000, 3), random_state=1).sum(1) for a, b in ((3, 2), (1, 3))]
     expected = (draws[1] > draws[0]).mean()

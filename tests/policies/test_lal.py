@@ -118,10 +118,24 @@ def test_fitting_finds_a_made_up_gain():
     assert again.bytes() == network.bytes()
 
 
+def test_an_input_that_never_varied_does_not_count():
+    inputs = torch.randn(100, 8, len(feature_names()), generator=torch.Generator().manual_seed(0))
+    inputs[:, :, 5] = 0.3
+    samples = training.Samples(inputs, 0.02 * inputs[:, :, 0], np.arange(100))
+    network, _ = training.fit(samples, training.Arguments(epochs=2))
+    row = inputs[0].clone()
+    row[:, 5] = 50.0
+    start = network.start(8)
+    assert torch.allclose(network(row, start)[0], network(inputs[0], start)[0], atol=1e-6)
+    row[:, 0] = 50.0
+    assert not torch.allclose(network(row, start)[0], network(inputs[0], start)[0], atol=1e-3)
+
+
 def test_the_script_writes_what_the_policy_reads(tmp_path):
     out = tmp_path / "w.safetensors"
-    small = "--tasks-drawn 6 --at-once 6 --rounds 2 --pool-size 60 --validation-size 60 --epochs 2 --out".split()
-    result = training.main([*small, str(out)])
+    sizes = {"tasks-drawn": 6, "at-once": 6, "labels": 10, "tries": 1, "pool-size": 60, "validation-size": 60}
+    small = sizes | {"epochs": 2, "out": out}
+    result = training.main([f"--{name}={value}" for name, value in small.items()])
     card = json.loads(out.with_suffix(".json").read_text())
     assert card["held_out"]["states"] == result["states"] == 2
     assert card["arguments"]["tasks_drawn"] == 6
