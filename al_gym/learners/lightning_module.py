@@ -27,8 +27,8 @@ class LightningLearner(ModuleLearner):
     without a label get probability 0 afterwards. Training runs for `epochs`; add `EarlyStopping(monitor=...)` and other
     callbacks by `callbacks=`. Seeds and representation are as for `torch`. Needs `pip install "al-gym[lightning]"`.
 
-    **Source:** Falcon et al. 2019, *PyTorch Lightning*. **Cost:** that of the module, and some 50 ms a Trainer, of
-    which a task has three a round.
+    **Source:** Falcon et al. 2019, *PyTorch Lightning*. **Cost:** that of the module, and of the three
+    Trainers that a task needs a round.
 
     Args:
         module: a function of (features, classes) that builds a LightningModule, such as its class; a small network

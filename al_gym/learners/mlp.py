@@ -35,7 +35,7 @@ class MLP(Learner):
 
     **Source:** Lakshminarayanan, Pritzel & Blundell 2017, *Simple and scalable predictive uncertainty estimation using
     deep ensembles*; Kingma & Ba 2015, *Adam*; He, Zhang, Ren & Sun 2015 (initialisation). **Cost:** steps x labels x
-    features x hidden x members a round. **Loses** to `softmax` while there are few labels a feature.
+    features x hidden x members a round.
 
     Args:
         hidden: width of the hidden layer, at least 1.

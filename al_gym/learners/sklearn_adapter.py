@@ -52,8 +52,7 @@ class SklearnLearner(Learner):
     `criterion=nn.CrossEntropyLoss`, unless the module ends in a softmax.
 
     **Source:** Buitinck et al. 2013, *API design for machine learning software: experiences from the scikit-learn
-    project*. **Cost:** that of the estimator, a fit and two predictions a task and round: with a forest some 50 ms,
-    a hundred times more than `softmax`.
+    project*. **Cost:** that of the estimator, one fit and two predictions a task and round.
 
     Args:
         estimator: an estimator, or one of `decision-tree`, `extra-trees`, `gaussian-nb`, `gradient-boosting`,
