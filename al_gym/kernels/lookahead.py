@@ -57,7 +57,7 @@ class Group(NamedTuple):
         theta, g, d: (K, P, d) change of the weights, gradient, direction.
         Z, Q, R: (K, P, n) logits of the labelled items, their change along the direction, residuals.
         z, q: (K, P) the same of the new item.
-        E: (K, n) scratch. item: (2, n) sums over classes. c: (6, K) scratch.
+        E: (K, n) scratch. item: (2, n) sums over classes. c: (8, K) scratch.
     """
 
     theta: Floats
@@ -184,8 +184,7 @@ def _slope(model: Model, w: Group, b: int, t: Any, outcome: int) -> Any:
 def _begin(model: Model, new: Items, first: int, w: Group, size: int) -> None:
     """The start of `size` refits from number `first` on: theta, Z and z."""
     K, (n, d) = len(model.Z), model.X.shape
-    r, scratch = np.empty(K, np.float32), np.empty((5, K), np.float32)
-    s, z, mean = np.empty(K, np.float32), np.empty(K, np.float32), np.empty(d, np.float32)
+    s, z, r, scratch, mean = w.c[0], w.c[1], w.c[2], w.c[3:], w.g[0, 0]
     for b in range(size):
         at, outcome = (first + b) // K, (first + b) % K
         for c in range(K):
@@ -309,39 +308,33 @@ def _make_group(K: int, size: int, n: int, d: int) -> Group:
     new, theta = np.empty((2, K, size), np.float32), np.empty((K, size, d), np.float32)
     return Group(
         theta, weights[0], weights[1], logits[0], logits[1], logits[2], new[0], new[1],
-        np.empty((K, n), np.float32), np.empty((2, n), np.float32), np.empty((6, K), np.float32),
+        np.empty((K, n), np.float32), np.empty((2, n), np.float32), np.empty((8, K), np.float32),
     )  # fmt: skip
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _refit(model: Model, new: Items, steps: int, out: Floats) -> None:
-    """Write the changes of the weights (K, m * K, d) into `out`."""
-    K, (n, d) = len(model.Z), model.X.shape
-    refits = len(new.x) * K
-    room = max(1, min(refits, GROUP // (K * max(n, d))))
-    w = _make_group(K, room, n, d)
-    for first in range(0, refits, room):
-        size = min(room, refits - first)
-        _begin(model, new, first, w, size)
-        for _ in range(steps):
-            _directions(model, new, first, w, size)
-            _advance(model, w, first, size)
-        for c in range(K):
-            for b in range(size):
-                for j in range(d):
-                    out[c, first + b, j] = w.theta[c, b, j]
-
-
 def _entry(stamp: str) -> Callable[..., None]:
-    """`_refit` with a cache on disk; see `al_gym.kernels.stamp`."""
+    """The kernel, with a cache on disk; see `al_gym.kernels.stamp`."""
 
-    @nb.njit(cache=True, nogil=True, error_model="numpy")
+    @nb.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
     def refit(
         X: Floats, Z: Floats, P: Floats, V: Floats, ridge: Floats, x: Floats, Vx: Floats, s: Floats, z: Floats,
         steps: int, out: Floats,
     ) -> None:  # fmt: skip
         _ = stamp
-        _refit(Model(X, Z, P, V, ridge), Items(x, Vx, s, z), steps, out)
+        model, new, K, (n, d) = Model(X, Z, P, V, ridge), Items(x, Vx, s, z), len(Z), X.shape
+        refits = len(x) * K
+        room = max(1, min(refits, GROUP // (K * max(n, d))))
+        w = _make_group(K, room, n, d)
+        for first in range(0, refits, room):
+            size = min(room, refits - first)
+            _begin(model, new, first, w, size)
+            for _step in range(steps):
+                _directions(model, new, first, w, size)
+                _advance(model, w, first, size)
+            for c in range(K):
+                for b in range(size):
+                    for j in range(d):
+                        out[c, first + b, j] = w.theta[c, b, j]
 
     return refit
 

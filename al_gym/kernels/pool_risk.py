@@ -32,43 +32,37 @@ def _risks(Z: Floats, zero: Floats, E: Floats, item: Floats, entropy: bool) -> N
                 risk[i] -= E[c, i] * inverse[i] * (Z[c, i] - top[i])
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _pool_risk(theta: Floats, X: Floats, z: Floats, outside: Floats, entropy: bool, out: Floats) -> None:
-    """See `pool_risk`; `outside` is empty where nothing lies outside the span."""
-    K, refits, d = theta.shape
-    n = len(X)
-    room = max(1, min(refits, GROUP // (K * n)))
-    Z, E = np.zeros((K, room, n), np.float32), np.zeros((K, n), np.float32)
-    zero, item, before = np.zeros((K, n), np.float32), np.empty((3, n), np.float32), np.empty(n, np.float32)
-    _risks(z, zero, E, item, entropy)
-    for i in range(n):
-        before[i] = item[2, i]
-    for first in range(0, refits, room):
-        size = min(room, refits - first)
-        for c in range(K):
-            gemm(False, True, size, n, d, 1, theta[c, first:], d, X, d, 0, Z[c], n)
-        for b in range(size):
-            for c in range(K):
-                for i in range(n):
-                    Z[c, b, i] += z[c, i]
-                if len(outside):
-                    away, there = theta[c, first + b, d - 1], outside[(first + b) // K]
-                    for i in range(n):
-                        Z[c, b, i] += away * there[i]
-            _risks(Z[:, b], zero, E, item, entropy)
-            total = 0.0
-            for i in range(n):
-                total += item[2, i] - before[i]
-            out[first + b] = total
-
-
 def _entry(stamp: str) -> Callable[..., None]:
-    """`_pool_risk` with a cache on disk; see `al_gym.kernels.stamp`."""
+    """The kernel, with a cache on disk; see `al_gym.kernels.stamp`."""
 
-    @nb.njit(cache=True, nogil=True, error_model="numpy")
+    @nb.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
     def risk(theta: Floats, X: Floats, z: Floats, outside: Floats, entropy: bool, out: Floats) -> None:
         _ = stamp
-        _pool_risk(theta, X, z, outside, entropy, out)
+        K, refits, d = theta.shape
+        n = len(X)
+        room = max(1, min(refits, GROUP // (K * n)))
+        Z, E = np.zeros((K, room, n), np.float32), np.zeros((K, n), np.float32)
+        zero, item, before = np.zeros((K, n), np.float32), np.empty((3, n), np.float32), np.empty(n, np.float32)
+        _risks(z, zero, E, item, entropy)
+        for i in range(n):
+            before[i] = item[2, i]
+        for first in range(0, refits, room):
+            size = min(room, refits - first)
+            for c in range(K):
+                gemm(False, True, size, n, d, 1, theta[c, first:], d, X, d, 0, Z[c], n)
+            for b in range(size):
+                for c in range(K):
+                    for i in range(n):
+                        Z[c, b, i] += z[c, i]
+                    if len(outside):
+                        away, there = theta[c, first + b, d - 1], outside[(first + b) // K]
+                        for i in range(n):
+                            Z[c, b, i] += away * there[i]
+                _risks(Z[:, b], zero, E, item, entropy)
+                total = 0.0
+                for i in range(n):
+                    total += item[2, i] - before[i]
+                out[first + b] = total
 
     return risk
 
