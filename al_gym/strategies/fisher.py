@@ -80,30 +80,27 @@ class FisherTrace:
     def _products(self, P: Doubles) -> Doubles:
         """(m, classes, classes): (I x phi)' P of every candidate, P (classes * width, classes)."""
         classes, width = self.shape
-        return np.einsum("nd,cde->nce", self.phi, P.reshape(classes, width, classes), optimize=True)
+        columns = P.reshape(classes, width, classes).transpose(1, 0, 2).reshape(width, -1)
+        return (self.phi @ columns).reshape(-1, classes, classes)
 
     def _forms(self, A: NDArray[Any]) -> Doubles:
         """(m, classes, classes): (I x phi)' A (I x phi) of every candidate, A symmetric."""
         classes, width = self.shape
         out = np.empty((len(self.phi), classes, classes))
         for c in range(classes):
-            rows = A[c * width : (c + 1) * width]
-            for e in range(c, classes):
-                form = np.einsum("nd,nd->n", self.phi @ rows[:, e * width : (e + 1) * width], self.phi)
-                out[:, c, e] = out[:, e, c] = form
+            half = (self.phi @ A[c * width : (c + 1) * width, c * width :]).reshape(len(out), -1, width)
+            out[:, c, c:] = out[:, c:, c] = (half @ self.phi[:, :, None])[:, :, 0]
         return out
 
 
 def information(phi: Doubles, p: Doubles) -> Doubles:
     """Sum over items of (diag(p) - p p') x phi phi', (classes * width)^2; phi is (n, width), p (n, classes)."""
     classes, width = p.shape[1], phi.shape[1]
-    total = np.zeros((classes * width, classes * width))
+    weighted = (p[:, :, None] * phi[:, None, :]).reshape(len(phi), classes * width)
+    total: Doubles = -(weighted.T @ weighted)
     for c in range(classes):
-        for e in range(c, classes):
-            weight = p[:, c] * ((c == e) - p[:, e])
-            block = (phi * weight[:, None]).T @ phi
-            total[c * width : (c + 1) * width, e * width : (e + 1) * width] = block
-            total[e * width : (e + 1) * width, c * width : (c + 1) * width] = block.T
+        own = slice(c * width, (c + 1) * width)
+        total[own, own] += weighted[:, own].T @ phi
     return total
 
 

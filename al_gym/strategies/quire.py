@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import cho_factor, cho_solve
+from scipy.linalg import cho_factor, cho_solve, solve_triangular
 from scipy.spatial.distance import cdist
 from torch import Tensor
 
@@ -85,6 +85,7 @@ def worst_label(
     parts, step = [], max(1, _CHUNK // len(known))
     for at in range(0, len(X), step):
         kernel = np.exp(cdist(known, X[at : at + step], "sqeuclidean") / (-2 * h * h))
-        variance = 1 + ridge - (kernel * cho_solve(factor, kernel)).sum(axis=0)
+        half = solve_triangular(factor[0], kernel, lower=True, check_finite=False)
+        variance = 1 + ridge - np.einsum("lm,lm->m", half, half)
         parts.append((constant[:, None] + (1 - share.T @ kernel) ** 2 / variance).max(axis=0))
     return np.concatenate(parts)
