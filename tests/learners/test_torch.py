@@ -168,3 +168,26 @@ def test_lightning_module_is_trained_and_pickled() -> None:
     other = pickle.loads(pickle.dumps(state))
     torch.testing.assert_close(learner.predict_proba(other, arrays, rows, arrays.X), proba)
     assert learner.embed(state, arrays, rows, arrays.X).shape == (2, 48, 64)
+
+
+def test_lightning_callbacks_are_copied_for_each_fit() -> None:
+    pytest.importorskip("lightning")
+    from lightning import Callback
+
+    from al_gym.learners.lightning_module import LightningLearner
+
+    epochs: list[int] = []
+
+    class StopAfterTwo(Callback):
+        def __init__(self) -> None:
+            self.seen = 0
+
+        def on_train_epoch_end(self, trainer, module) -> None:
+            self.seen += 1
+            epochs.append(self.seen)
+            trainer.should_stop = self.seen == 2
+
+    callback = StopAfterTwo()
+    fitted(LightningLearner(epochs=9, callbacks=[callback]), block(TASKS))
+    assert epochs == [1, 2, 1, 2]
+    assert callback.seen == 0
