@@ -65,7 +65,7 @@ class Arguments:
     data: str | None = option(None, "folder of datasets that are added to the training tasks")
     datasets: str | None = option(None, "file with the names of --data to use, one a line")
     config: str | None = option(None, "YAML file of hyper-parameters instead of agents/configs/ALGO.yaml")
-    checkpoint_every: int = option(10_000, "environment steps between checkpoints")
+    checkpoint_every: int = option(20_000, "environment steps between checkpoints")
 
 
 def parse(argv: Sequence[str] | None = None) -> Arguments:
