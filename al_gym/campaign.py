@@ -6,7 +6,6 @@ Environments, evaluation and labelling sessions all drive this class. What may b
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from types import ModuleType
@@ -22,6 +21,7 @@ from al_gym.errors import AlGymError, LearnerError, ParameterError, StrategyErro
 from al_gym.learners import Learner, make_learner
 from al_gym.pool import Geometry, PoolArrays, PoolView, Shape, rounds
 from al_gym.pool.arrays import grow
+from al_gym.pool.saving import restore_rows, save_rows
 from al_gym.strategies import Strategy
 from al_gym.tasks.task import Task
 
@@ -219,25 +219,36 @@ class Campaign:
 
     def _refit(self, slots: Ints, block: _Block, rows: Tensor) -> None:
         try:
-            self.learner.fit(block.state, block.pool, rows)
-            self.learner.score_pool(block.state, block.pool, rows)
+            self._fit(block, rows)
         except AlGymError:
             raise
-        except Exception as error:
-            raise LearnerError(f"{self._where(slots, block, rows)}: {type(error).__name__}: {error}") from error
+        except Exception:
+            self._blame(slots, block, rows)
+            raise
         bad = ~torch.isfinite(block.pool.top1[rows].sum(dim=1))
         if bool(bad.any()):
             at = int(torch.nonzero(bad)[0])
-            raise LearnerError(
-                f"{self._where(slots[at : at + 1], block, rows[at : at + 1])}: probabilities are not finite."
-            )
+            raise LearnerError(f"{self._where(slots[at], block, int(rows[at]))}: probabilities are not finite.")
 
-    def _where(self, slots: Ints, block: _Block, rows: Tensor) -> str:
-        names = ", ".join(
-            f"task {self._task(slot).dataset.name!r} (seed {self._task(slot).seed}), round {int(block.pool.round[row])}"
-            for slot, row in zip(slots.tolist(), rows.tolist(), strict=True)
+    def _fit(self, block: _Block, rows: Tensor) -> None:
+        self.learner.fit(block.state, block.pool, rows)
+        self.learner.score_pool(block.state, block.pool, rows)
+
+    def _blame(self, slots: Ints, block: _Block, rows: Tensor) -> None:
+        """Fit the tasks of a failed batch one by one, to name the first that fails."""
+        for slot, row in zip(slots.tolist(), rows, strict=True):
+            try:
+                self._fit(block, row[None])
+            except Exception as error:
+                where = self._where(slot, block, int(row))
+                raise LearnerError(f"{where}: {type(error).__name__}: {error}") from error
+
+    def _where(self, slot: int, block: _Block, row: int) -> str:
+        task = self._task(slot)
+        return (
+            f"learner {self.learner.name!r} failed on task {task.dataset.name!r} (seed {task.seed}), "
+            f"round {int(block.pool.round[row])}"
         )
-        return f"learner {self.learner.name!r} failed on {names}"
 
     # --- looking -----------------------------------------------------------------------------------------
     def views(self, slots: Ints) -> Iterator[tuple[Ints, PoolView]]:
@@ -352,26 +363,15 @@ class Campaign:
 
     def trial_accuracy(self, slots: Ints, queries: Ints) -> NDArray[np.float64]:
         """(n,) holdout accuracy if `queries` were labelled next. For privileged policies alone; nothing changes."""
-        groups = list(self._groups(slots))
-        saved = [
-            ({name: getattr(b.pool, name)[rows] for name in _CHANGING}, _copy_rows(b.state, rows))
-            for _, b, rows in groups
-        ]
-        self.reveal(slots, queries)
-        result = self.accuracy(slots)
-        self._count[slots] -= (queries >= 0).sum(axis=1)
-        self._round[slots] -= 1
-        for (_, block, rows), (arrays, state) in zip(groups, saved, strict=True):
-            for name, values in arrays.items():
-                getattr(block.pool, name)[rows] = values
-            _put_rows(block.state, rows, state)
-        return result
-
-
-_CHANGING = (
-    "labelled", "y", "order", "XL", "yL", "count", "seen", "proba", "top1", "top2", "entropy", "predicted", "previous",
-    "round", "last_batch", "prequential",
-)  # fmt: skip
+        groups = [(b, rows, save_rows(b.pool, b.state, rows)) for _, b, rows in self._groups(slots)]
+        counts = self._count.copy(), self._round.copy()
+        try:
+            self.reveal(slots, queries)
+            return self.accuracy(slots)
+        finally:
+            self._count, self._round = counts
+            for block, rows, saved in groups:
+                restore_rows(block.pool, block.state, rows, saved)
 
 
 def _hit_rate(hits: Tensor, size: Tensor) -> Tensor:
@@ -380,20 +380,3 @@ def _hit_rate(hits: Tensor, size: Tensor) -> Tensor:
 
 def _mean_recall(hits: Tensor, size: Tensor) -> Tensor:
     return (hits.double() / size.clamp(min=1)).sum(dim=1) / (size > 0).sum(dim=1)
-
-
-def _copy_rows(state: dict[str, Any], rows: Tensor) -> dict[str, Any]:
-    """A copy of some rows of a learner's state; lists of objects are deep-copied."""
-    return {
-        key: copy.deepcopy([value[r] for r in rows.tolist()]) if isinstance(value, list) else value[rows]
-        for key, value in state.items()
-    }
-
-
-def _put_rows(state: dict[str, Any], rows: Tensor, saved: dict[str, Any]) -> None:
-    for key, values in saved.items():
-        if isinstance(values, list):
-            for row, value in zip(rows.tolist(), values, strict=True):
-                state[key][row] = value
-        else:
-            state[key][rows] = values

@@ -163,15 +163,17 @@ class Broken(Softmax):
 
     name = "broken"
 
-    def __init__(self, how: str) -> None:
+    def __init__(self, how: str, at: int = 0) -> None:
         super().__init__()
         self.how = how
+        self.at = at
 
     def score_pool(self, state, arrays, rows):
         super().score_pool(state, arrays, rows)
-        if self.how == "raise":
+        guilty = rows[(arrays.n_items[rows] == 54) & (arrays.round[rows] >= self.at)]  # task d
+        if self.how == "raise" and len(guilty):
             raise ZeroDivisionError("no")
-        arrays.top1[rows[-1]] = float("nan")
+        arrays.top1[guilty] = float("nan")
 
 
 def test_impossible_selections_are_refused_by_name() -> None:
@@ -183,8 +185,21 @@ def test_impossible_selections_are_refused_by_name() -> None:
 
 @pytest.mark.parametrize("how", ["raise", "nan"])
 def test_failing_learners_are_named_with_task_and_round(how: str) -> None:
-    with pytest.raises(LearnerError, match=r"'broken' failed on task 'a' \(seed 0\), round 0"):
-        Campaign(1, learner=Broken(how)).load(np.zeros(1, int), [TASKS[0]], [5])
+    with pytest.raises(LearnerError, match=r"'broken' failed on task 'd' \(seed 3\), round 0"):
+        Campaign(4, learner=Broken(how)).load(np.arange(4), TASKS, [5] * 4)
+
+
+@pytest.mark.parametrize("how", ["raise", "nan"])
+def test_a_trial_that_fails_changes_nothing(how: str) -> None:
+    campaign = Campaign(1, learner=Broken(how, at=1))
+    slot = np.zeros(1, int)
+    campaign.load(slot, [TASKS[3]], [20])
+    before, queries = campaign.accuracy(slot), np.array([[7, 8, 9]])
+    for _ in range(3):
+        with pytest.raises(LearnerError, match="round 1"):
+            campaign.trial_accuracy(slot, queries)
+    assert campaign.n_labelled(slot)[0] == 2 and len(campaign.queries(0)) == 2
+    assert np.array_equal(campaign.accuracy(slot), before)
 
 
 def test_budgets_and_slots_must_be_positive() -> None:
