@@ -173,19 +173,21 @@ def summary(speed: list[dict[str, Any]], agreement: list[dict[str, Any]]) -> lis
     for dataset in DATASETS:
         for strategy in STRATEGIES:
             peer = strategy if strategy in PEER else ERROR
-            rate, other = rate_of(speed, dataset, "al_gym", strategy), rate_of(speed, dataset, "scikit-activeml", peer)
-            row = {"dataset": dataset, "strategy": strategy, "rounds_per_second": rate}
-            row |= {"peer": f"MonteCarloEER({PEER[peer]})", "peer_rounds_per_second": other, "ratio": rate / other}
+            row = {"dataset": dataset, "strategy": strategy, "peer": f"MonteCarloEER({PEER[peer]})"}
+            for clock, name in (("seconds", "second"), ("cpu_seconds", "cpu_second")):
+                rate = rate_of(speed, dataset, "al_gym", strategy, clock)
+                other = rate_of(speed, dataset, "scikit-activeml", peer, clock)
+                row |= {f"rounds_per_{name}": rate, f"peer_rounds_per_{name}": other, f"ratio_{clock}": rate / other}
             rho = [r["spearman"] for r in agreement if (r["dataset"], r["strategy"]) == (dataset, strategy)]
             row |= {"states": len(rho), "spearman_min": min(rho), "spearman_mean": float(np.mean(rho))}
             rows.append(row)
     return rows
 
 
-def rate_of(speed: list[dict[str, Any]], dataset: str, system: str, strategy: str) -> float:
-    """Rounds a second: all rounds over all their time."""
+def rate_of(speed: list[dict[str, Any]], dataset: str, system: str, strategy: str, clock: str) -> float:
+    """Rounds a second: all rounds over all their time by one of the two clocks."""
     rows = [r for r in speed if (r["dataset"], r["system"], r["strategy"]) == (dataset, system, strategy)]
-    return float(sum(r["tasks"] for r in rows) / sum(r["seconds"] for r in rows))
+    return float(sum(r["tasks"] for r in rows) / sum(r[clock] for r in rows))
 
 
 def main() -> None:

@@ -31,7 +31,7 @@ class ExpectedLabelEntropyReduction(LookAhead):
 
     name = "expected-label-entropy-reduction"
 
-    def __init__(self, *, candidates: int | str = 200, C: float = 1.0, steps: int = 1) -> None:
+    def __init__(self, *, candidates: int | str = 200, C: float = 1.0, steps: int = 2) -> None:
         super().__init__(candidates=candidates, C=C, steps=steps)
 
     def utility(self, trial: Trial, targets: Tensor) -> Tensor:
