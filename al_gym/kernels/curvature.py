@@ -14,8 +14,8 @@ from al_gym.kernels.blas import FASTMATH, gemm
 Floats = NDArray[np.floating]
 
 BLOCK = 16
-RIDGE = 1e-6
-"""Smallest ridge of the inverted matrix as a share of its trace, for float32's sake."""
+RIDGE = 8
+"""Smallest ridge of the inverted matrix, as a share of its trace in units of the rounding error."""
 
 
 class Preconditioner(NamedTuple):
@@ -88,7 +88,7 @@ def _add_ridge(A: Floats, n: int, penalty: float) -> float:
     trace = A.dtype.type(0)
     for i in range(n):
         trace += A[i, i]
-    ridge = max(penalty, RIDGE * trace)
+    ridge = max(penalty, RIDGE * np.finfo(A.dtype).eps * trace)
     for i in range(n):
         A[i, i] += ridge
     return ridge
@@ -130,7 +130,7 @@ def factor_features(pre: Preconditioner, X: Floats, items: int, n: int, penalty:
         a[j] = n_vector[j]
     for i in range(items):
         total += pre.weight[0, i]
-    pre.column[2, 0] = max(total - covered, A.dtype.type(1e-4) * total)
+    pre.column[2, 0] = max(total - covered, 100 * np.finfo(A.dtype).eps * total)
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")

@@ -14,15 +14,17 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from al_gym.errors import LearnerError
 from al_gym.kernels.blas import FASTMATH, gemm
 from al_gym.kernels.curvature import Floats
 from al_gym.kernels.softmax_buffers import Fit, Ints, Q, V, Z, carve, room
 from al_gym.kernels.softmax_solver import add_intercept, solve
 from al_gym.kernels.stamp import sources_stamp
-from al_gym.learners.softmax_fit import DEFAULT_TOL, FLOAT64_BELOW, MAX_ITER
+from al_gym.learners.softmax_fit import DEFAULT_TOL, FLOAT32_ITER, FLOAT64_BELOW, MAX_ITER, UNSEEN_LABEL, tightened
 
-SPAN_SHARE = 1.3
+SPAN_SHARE = 1.0
 """Coefficients of the items are used up to this number of items per feature."""
+_tightened = nb.njit(error_model="numpy")(tightened)
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
@@ -59,6 +61,16 @@ def _unload(fit: Fit, weights: Floats, n: int) -> None:
         weights[c, -1] = v[fit.classes * fit.stride + c]
 
 
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _square(X: Floats, items: int, n: int) -> float:
+    """The sum of squares of the features of the labelled items."""
+    total = X.dtype.type(0)
+    for i in range(items):
+        for j in range(n):
+            total += X[i, j] * X[i, j]
+    return total
+
+
 @nb.njit(error_model="numpy")
 def _classes(seen: Floats, y: Ints, found: Ints, label: Ints) -> int:
     """List the classes seen in `found`; `label` renames `y` to places in it."""
@@ -73,7 +85,7 @@ def _classes(seen: Floats, y: Ints, found: Ints, label: Ints) -> int:
             if found[j] == y[i]:
                 label[i] = j
         if label[i] < 0:
-            raise ValueError("a labelled item has a class that is not marked as seen")
+            raise LearnerError(UNSEEN_LABEL)
     return k
 
 
@@ -94,12 +106,16 @@ def _copy_weights(W: Floats, weights: Floats, found: Ints, k: int, n: int, store
 
 
 def _entry(stamp: str) -> Callable[..., Ints]:
-    """The kernel, with a cache on disk; see `al_gym.kernels.stamp`."""
+    """The kernel, with a cache on disk (see `al_gym.kernels.stamp`).
+
+    With `refuse` it leaves a task that does not end within `max_iter` iterations or whose tolerance is out of
+    float32's reach, and returns -1 for it.
+    """
 
     @nb.njit(cache=True, nogil=True, error_model="numpy")
     def fit_rows(
         X: Floats, y: Ints, count: Ints, n_features: Ints, seen: Floats, W: Floats, penalty: Floats,
-        tol: float, max_iter: int, rows: Ints,
+        tol: float, max_iter: int, rows: Ints, refuse: bool,
     ) -> Ints:  # fmt: skip
         _ = stamp
         size, C = 0, W.shape[1]
@@ -119,8 +135,13 @@ def _entry(stamp: str) -> Callable[..., Ints]:
                 span = items <= SPAN_SHARE * n
                 strength = penalty[row] * 2 if k == 2 else penalty[row]
                 fit, pre = carve(work, X[row], label, k, items if span else n, span, strength)
-                warm = _load(fit, weights, n)
-                iterations[g] = solve(fit, pre, tol * tol * items * k, max_iter, warm)
+                reach = _tightened(tol, _square(X[row], items, n) / items, items, penalty[row])
+                if not refuse or reach >= FLOAT64_BELOW:
+                    warm = _load(fit, weights, n)
+                    iterations[g] = solve(fit, pre, reach * reach * items * k, max_iter, warm)
+                if refuse and (reach < FLOAT64_BELOW or iterations[g] >= max_iter):
+                    iterations[g] = -1
+                    continue
                 _unload(fit, weights, n)
             _copy_weights(W[row], weights, found, k, n, True)
         return iterations
@@ -147,13 +168,13 @@ def fit_softmax(
 
     Each task is fitted at its true size, so that its result does not depend on the padding or on batch mates.
     """
-    if rows is None:
-        rows = torch.arange(len(XL))
-    if tol >= FLOAT64_BELOW:
-        arrays = [a.numpy() for a in (XL, y, count, n_features, seen, W, penalty.to(torch.float32))]
-        return torch.from_numpy(_fit(*arrays, tol, max_iter, rows.numpy()))
-    wide = W[rows].double()
-    few = (XL[rows].double(), y[rows], count[rows], n_features[rows], seen[rows], wide, penalty[rows].double())
-    iterations = _fit(*(a.numpy() for a in few), tol, max_iter, np.arange(len(rows)))
-    W[rows] = wide.to(W.dtype)
+    places = np.arange(len(XL)) if rows is None else rows.numpy()
+    arrays = [a.numpy() for a in (XL, y, count, n_features, seen, W, penalty.to(torch.float32))]
+    iterations = _fit(*arrays, tol, min(max_iter, FLOAT32_ITER), places, True)
+    hard = iterations < 0
+    if hard.any():
+        few = [a[places[hard]] for a in arrays]
+        few = [a.astype(np.float64) if a.dtype == np.float32 else a for a in few]
+        iterations[hard] = _fit(*few, tol, max_iter, np.arange(len(few[0])), False)
+        arrays[5][places[hard]] = few[5]
     return torch.from_numpy(iterations)

@@ -288,8 +288,10 @@ def solve(fit: Fit, pre: Preconditioner, target: float, max_iter: int, warm: boo
         _gradient(fit)
         stored = _remember(fit, stored) if iteration > 0 else np.int64(0)
         slope = _direction(fit, pre, stored)
-        if slope >= -target or iteration == max_iter:
+        if -target <= slope <= 0 or iteration == max_iter:
             return iteration
+        if not slope < 0:  # uphill by rounding, or not a number
+            return max_iter
         if fit.span:
             e = fit.vector[E, : fit.classes * fit.width].reshape((fit.classes, fit.width))
             add_intercept(fit, fit.vector[D], e, fit.logit[Q])
