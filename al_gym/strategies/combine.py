@@ -27,7 +27,8 @@ class Combine(ScoreStrategy):
 
     **Source:** Settles & Craven 2008 for the product (their information density), Ebert, Fritz & Schiele 2012, *RALF*,
     for the sum. **Cost:** that of all its scores. **Wins** when the scores know different things, uncertainty and
-    density above all; **loses** when one of them is noise. Batches are not spread.
+    density above all; **loses** when one of them is noise, or when density keeps it among the items that the model
+    knows already. Batches are not spread.
 
     Args:
         of: two or more strategies that score items, by name or as objects; text is split at '+'.

@@ -20,7 +20,8 @@ class RankedBatch(Strategy):
 
     **Source:** Cardoso, Silva, Canuto, Moro & Gonçalves 2017, *Ranked batch-mode active learning*. **Cost:** items
     x features a pick, any pool size. **Wins** over plain uncertainty with large batches; **loses** like k-center
-    with outliers, as $\alpha$ stays near 1 as long as the pool is large.
+    with outliers, as $\alpha$ stays near 1 as long as the pool is large (up to 10 points of AULC behind random on
+    synthetic tasks with few features).
     """
 
     name = "ranked-batch"
