@@ -24,9 +24,11 @@ class Agent(torch.nn.Module):
         if not self.continuous and isinstance(space, gym.spaces.Discrete):
             self.sizes = [int(space.n)]
         self.flat = isinstance(space, gym.spaces.Discrete)
-        self.critic = torch.nn.Sequential(torch.nn.Linear(width, 32), torch.nn.Tanh(), torch.nn.Linear(32, 1))
-        self.actor = torch.nn.Sequential(
-            torch.nn.Linear(width, 32), torch.nn.Tanh(), torch.nn.Linear(32, int(sum(self.sizes)))
+        self.critic, self.actor = (
+            torch.nn.Sequential(
+                torch.nn.Flatten(), torch.nn.Linear(width, 32), torch.nn.Tanh(), torch.nn.Linear(32, outputs)
+            )
+            for outputs in (1, int(sum(self.sizes)))
         )
 
     def act(self, observations, actions=None):
