@@ -16,6 +16,7 @@ from torch import Tensor
 from al_gym.kernels.blas import FASTMATH, gemm
 from al_gym.kernels.curvature import Floats
 from al_gym.kernels.elementwise import exp
+from al_gym.kernels.softmax_buffers import Ints
 from al_gym.kernels.stamp import sources_stamp
 
 START_STEPS = 4
@@ -42,12 +43,13 @@ class Model(NamedTuple):
 
 
 class Items(NamedTuple):
-    """Items with every outcome: x (m, d), Vx (K, m, d), s (K, m), z (K, m); see `al_gym.strategies.refits.Added`."""
+    """Items x (m, d) with outcomes (m, T); Vx (K, m, d), s, z (K, m) as in `al_gym.strategies.refits.Added`."""
 
     x: Floats
     Vx: Floats
     s: Floats
     z: Floats
+    outcomes: Ints
 
 
 class Group(NamedTuple):
@@ -180,13 +182,21 @@ def _slope(model: Model, w: Group, b: int, t: Any, outcome: int) -> Any:
     return slope
 
 
+@nb.njit(error_model="numpy")
+def _which(new: Items, refit: int) -> tuple[int, int]:
+    """Item and outcome of a refit."""
+    tried = new.outcomes.shape[1]
+    at = refit // tried
+    return at, new.outcomes[at, refit - at * tried]
+
+
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _begin(model: Model, new: Items, first: int, w: Group, size: int) -> None:
     """The start of `size` refits from number `first` on: theta, Z and z."""
     K, (n, d) = len(model.Z), model.X.shape
     s, z, r, scratch, mean = w.c[0], w.c[1], w.c[2], w.c[3:], w.g[0, 0]
     for b in range(size):
-        at, outcome = (first + b) // K, (first + b) % K
+        at, outcome = _which(new, first + b)
         for c in range(K):
             s[c], z[c] = new.s[c, at], new.z[c, at]
         _start(z, s, outcome, r, scratch)
@@ -225,7 +235,8 @@ def _directions(model: Model, new: Items, first: int, w: Group, size: int) -> No
                 w.g[c, b, j] += model.ridge[j] * w.theta[c, b, j]
         gemm(False, False, size, d, d, -1, w.g[c], d, model.V[c], d, 0, w.d[c], d)
     for b in range(size):
-        _add_new(new, (first + b) // K, (first + b) % K, w, b)
+        at, outcome = _which(new, first + b)
+        _add_new(new, at, outcome, w, b)
     for c in range(K):
         gemm(False, True, size, n, d, 1, w.d[c], d, model.X, d, 0, w.Q[c], n)
 
@@ -289,11 +300,11 @@ def _line_search(model: Model, w: Group, b: int, outcome: int) -> Any:
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _advance(model: Model, w: Group, first: int, size: int) -> None:
+def _advance(model: Model, new: Items, first: int, w: Group, size: int) -> None:
     """One step of every refit of the group."""
     K, n = model.Z.shape
     for b in range(size):
-        t = _line_search(model, w, b, (first + b) % K)
+        t = _line_search(model, w, b, _which(new, first + b)[1])
         for c in range(K):
             w.z[c, b] += t * w.q[c, b]
             for j in range(w.d.shape[2]):
@@ -318,11 +329,11 @@ def _entry(stamp: str) -> Callable[..., None]:
     @nb.njit(cache=True, nogil=True, fastmath=FASTMATH, error_model="numpy")
     def refit(
         X: Floats, Z: Floats, P: Floats, V: Floats, ridge: Floats, x: Floats, Vx: Floats, s: Floats, z: Floats,
-        steps: int, out: Floats,
+        outcomes: Ints, steps: int, out: Floats,
     ) -> None:  # fmt: skip
         _ = stamp
-        model, new, K, (n, d) = Model(X, Z, P, V, ridge), Items(x, Vx, s, z), len(Z), X.shape
-        refits = len(x) * K
+        model, new, K, (n, d) = Model(X, Z, P, V, ridge), Items(x, Vx, s, z, outcomes), len(Z), X.shape
+        refits = outcomes.size
         room = max(1, min(refits, GROUP // (K * max(n, d))))
         w = _make_group(K, room, n, d)
         for first in range(0, refits, room):
@@ -330,7 +341,7 @@ def _entry(stamp: str) -> Callable[..., None]:
             _begin(model, new, first, w, size)
             for _step in range(steps):
                 _directions(model, new, first, w, size)
-                _advance(model, w, first, size)
+                _advance(model, new, first, w, size)
             for c in range(K):
                 for b in range(size):
                     for j in range(d):
@@ -343,7 +354,16 @@ _refit_entry = _entry(sources_stamp())
 
 
 def refit_with_label(
-    X: Tensor, Z: Tensor, V: Tensor, ridge: Tensor, x: Tensor, Vx: Tensor, s: Tensor, z: Tensor, steps: int
+    X: Tensor,
+    Z: Tensor,
+    V: Tensor,
+    ridge: Tensor,
+    x: Tensor,
+    Vx: Tensor,
+    s: Tensor,
+    z: Tensor,
+    outcomes: Tensor,
+    steps: int,
 ) -> Tensor:
     """The numba twin of `al_gym.strategies.refits.refit_with_label`.
 
@@ -354,12 +374,13 @@ def refit_with_label(
         ridge: (d,) float32.
         x: (m, d) float32 coordinates of the items.
         Vx: (classes, m, d) float32. s: (classes, m) float32, x' V x. z: (classes, m) float32 log-probabilities.
+        outcomes: (m, T) int64, the labels tried.
         steps: descent steps.
 
     Returns:
-        (classes, m * classes, d) float32.
+        (classes, m * T, d) float32.
     """
-    out = torch.empty(len(Z), len(x) * len(Z), X.shape[1])
-    arrays = [a.contiguous().numpy() for a in (X, Z, torch.softmax(Z, 0), V, ridge, x, Vx, s, z)]
+    out = torch.empty(len(Z), outcomes.numel(), X.shape[1])
+    arrays = [a.contiguous().numpy() for a in (X, Z, torch.softmax(Z, 0), V, ridge, x, Vx, s, z, outcomes)]
     _refit_entry(*arrays, steps, out.numpy())
     return out

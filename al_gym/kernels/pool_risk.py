@@ -55,7 +55,7 @@ def _entry(stamp: str) -> Callable[..., None]:
                     for i in range(n):
                         Z[c, b, i] += z[c, i]
                     if len(outside):
-                        away, there = theta[c, first + b, d - 1], outside[(first + b) // K]
+                        away, there = theta[c, first + b, d - 1], outside[(first + b) // (refits // len(outside))]
                         for i in range(n):
                             Z[c, b, i] += away * there[i]
                 _risks(Z[:, b], zero, E, item, entropy)
@@ -74,7 +74,7 @@ def pool_risk(theta: Tensor, X: Tensor, z: Tensor, outside: Tensor | None, kind:
     """How much the sum over a pool of the risk grows by a refit, (P,) float64.
 
     Args:
-        theta: (classes, P, d) float32 changes of the weights, with P = items x classes.
+        theta: (classes, P, d) float32 changes of the weights, those of one item side by side.
         X: (n, d) float32 coordinates of the pool.
         z: (classes, n) float32 log-probabilities before.
         outside: (items, n) float32 what the last coordinate of an item adds along each pool item; None for nothing.

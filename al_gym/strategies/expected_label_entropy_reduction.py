@@ -16,12 +16,14 @@ class ExpectedLabelEntropyReduction(LookAhead):
     at x itself; `expected-pool-entropy-reduction` sums over the pool. Refits as in `expected-error-reduction`.
 
     **Source:** the definition in the document from which this suite started; a relative of Roy & McCallum 2001.
-    **Cost:** candidates x classes^2 x labels x min(features, labels) a round. **Wins** where entropy does, and is less
-    drawn to items that stay unclear once labelled; **loses** like it in large batches and with many classes. While one
-    class is seen it is random.
+    **Cost:** candidates x outcomes x classes x labels x min(features, labels) a round. **Wins** where entropy does, and
+    is less drawn to items that stay unclear once labelled; **loses** like it in large batches and with many classes.
+    While one class is seen it is random.
 
     Args:
         candidates: the number of most uncertain items (smallest margin) that are tried, at least the batch, or 'all'.
+        outcomes: the number of most probable labels tried for each item, their probabilities scaled to sum to one, or
+            'all'.
         C: inverse penalty of the model, above 0; that of the learner.
         steps: descent steps of a refit after the first, at least 0.
 
@@ -31,8 +33,10 @@ class ExpectedLabelEntropyReduction(LookAhead):
 
     name = "expected-label-entropy-reduction"
 
-    def __init__(self, *, candidates: int | str = 200, C: float = 1.0, steps: int = 2) -> None:
-        super().__init__(candidates=candidates, C=C, steps=steps)
+    def __init__(
+        self, *, candidates: int | str = 200, outcomes: int | str = 10, C: float = 1.0, steps: int = 2
+    ) -> None:
+        super().__init__(candidates=candidates, outcomes=outcomes, C=C, steps=steps)
 
     def utility(self, trial: Trial, targets: Tensor) -> Tensor:
         """(m,) float32, the expected reduction in nats."""

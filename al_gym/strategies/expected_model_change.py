@@ -15,12 +15,14 @@ class ExpectedModelChange(LookAhead):
     over weights and intercepts. Refits as in `expected-error-reduction`.
 
     **Source:** the definition in the document from which this suite started; Cai, Zhang & Zhou 2013, *Maximizing
-    expected model change for active learning in regression*, treat regression. **Cost:** candidates x classes^2 x
-    labels x min(features, labels) a round. **Wins** where uncertain items of large norm are informative; **loses** to
-    margin on data with outliers, which move the weights most. While one class is seen it is random.
+    expected model change for active learning in regression*, treat regression. **Cost:** candidates x outcomes x
+    classes x labels x min(features, labels) a round. **Wins** where uncertain items of large norm are informative;
+    **loses** to margin on data with outliers, which move the weights most. While one class is seen it is random.
 
     Args:
         candidates: the number of most uncertain items (smallest margin) that are tried, at least the batch, or 'all'.
+        outcomes: the number of most probable labels tried for each item, their probabilities scaled to sum to one, or
+            'all'.
         C: inverse penalty of the model, above 0; that of the learner.
         steps: descent steps of a refit after the first, at least 0.
 
@@ -30,8 +32,10 @@ class ExpectedModelChange(LookAhead):
 
     name = "expected-model-change"
 
-    def __init__(self, *, candidates: int | str = 200, C: float = 1.0, steps: int = 2) -> None:
-        super().__init__(candidates=candidates, C=C, steps=steps)
+    def __init__(
+        self, *, candidates: int | str = 200, outcomes: int | str = 10, C: float = 1.0, steps: int = 2
+    ) -> None:
+        super().__init__(candidates=candidates, outcomes=outcomes, C=C, steps=steps)
 
     def utility(self, trial: Trial, targets: Tensor) -> Tensor:
         """(m,) float32, the expected squared distance."""

@@ -20,6 +20,8 @@ class ExpectedPoolEntropyReduction(PoolLookAhead):
     Args:
         candidates: the number of most uncertain items (smallest margin) that are tried, at least the batch, or 'all'.
         pool: the number of random unlabelled items over which the entropy is summed, or 'all'.
+        outcomes: the number of most probable labels tried for each item, their probabilities scaled to sum to one, or
+            'all'.
         C: inverse penalty of the model, above 0; that of the learner.
         steps: descent steps of a refit after the first, at least 0.
 
@@ -30,5 +32,13 @@ class ExpectedPoolEntropyReduction(PoolLookAhead):
     name = "expected-pool-entropy-reduction"
     kind = "entropy"
 
-    def __init__(self, *, candidates: int | str = 200, pool: int | str = 200, C: float = 1.0, steps: int = 2) -> None:
-        super().__init__(candidates=candidates, pool=pool, C=C, steps=steps)
+    def __init__(
+        self,
+        *,
+        candidates: int | str = 200,
+        pool: int | str = 200,
+        outcomes: int | str = 10,
+        C: float = 1.0,
+        steps: int = 2,
+    ) -> None:
+        super().__init__(candidates=candidates, pool=pool, outcomes=outcomes, C=C, steps=steps)

@@ -21,25 +21,36 @@ _CHUNK = 1 << 19  # logits held at once
 
 @dataclass(frozen=True)
 class Trial:
-    """Refits of one task's model with every possible label of some items.
+    """Refits of one task's model with several possible labels of some items.
 
     Attributes:
         model: the model before.
         items: (m,) int64 positions.
-        theta: (classes, m * classes, d) float32, change of the weights, outcome by outcome, item after item.
+        outcomes: (m, T) int64, the labels tried, as class numbers of the model.
+        theta: (classes, m * T, d) float32, change of the weights, outcome by outcome, item after item.
     """
 
     model: Surrogate
     items: Tensor
+    outcomes: Tensor
     theta: Tensor
 
+    @classmethod
+    def run(cls, model: Surrogate, items: Tensor, outcomes: int | None, steps: int) -> Trial:
+        """Refit with the `outcomes` most probable labels of each item, all if None."""
+        if outcomes is None or outcomes >= model.n_classes:
+            tried = torch.arange(model.n_classes, device=items.device).repeat(len(items), 1)
+        else:
+            tried = model.proba[:, items].topk(outcomes, dim=0).indices.T.contiguous()
+        return cls(model, items, tried, refit_with_label(model, items, tried, steps))
+
     def expected(self, value: Tensor) -> Tensor:
-        """(m,): sum over the labels y of p(y|x) times `value` (m * classes,)."""
-        p = self.model.proba[:, self.items].T
-        return (p * value.reshape(p.shape)).sum(1).float()
+        """(m,): mean of `value` (m * T,) over the labels, by p(y|x) scaled to sum to one over those tried."""
+        p = self.model.proba[:, self.items].T.gather(1, self.outcomes)
+        return ((p * value.reshape(p.shape)).sum(1) / p.sum(1)).float()
 
     def pool_risk(self, targets: Tensor, kind: str) -> Tensor:
-        """(m * classes,) float64: how much the sum over `targets` (n,) int64 of the risk grows by the refit.
+        """(m * T,) float64: how much the sum over `targets` (n,) int64 of the risk grows by the refit.
 
         Args:
             targets: positions.
@@ -58,15 +69,15 @@ class Trial:
             return risk
         change = self.theta @ coordinates.T
         if outside is not None:
-            change += self.theta[:, :, -1:] * outside.repeat_interleave(model.n_classes, 0)
+            change += self.theta[:, :, -1:] * outside.repeat_interleave(self.outcomes.shape[1], 0)
         growth = risks(logits[:, None, :] + change, kind) - risks(logits, kind)
         return growth.sum(1, dtype=torch.float64)
 
     def own_entropy(self) -> Tensor:
-        """(m * classes,) float32: entropy in nats of the refitted prediction for the item itself."""
+        """(m * T,) float32: entropy in nats of the refitted prediction for the item itself."""
         model = self.model
-        x = model.coordinates(self.items).repeat_interleave(model.n_classes, 0)
-        z = model.log_proba(self.items).repeat_interleave(model.n_classes, 1)
+        x = model.coordinates(self.items).repeat_interleave(self.outcomes.shape[1], 0)
+        z = model.log_proba(self.items).repeat_interleave(self.outcomes.shape[1], 1)
         return risks(z + (self.theta * x).sum(2), "entropy")
 
 
@@ -83,12 +94,14 @@ class LookAhead(Strategy):
 
     Args:
         candidates: the number of most uncertain items considered (smallest margin), or 'all'.
+        outcomes: the number of most probable labels tried, or 'all'.
         C: inverse penalty of the model.
         steps: descent steps of a refit.
     """
 
-    def __init__(self, *, candidates: int | str, C: float, steps: int) -> None:
+    def __init__(self, *, candidates: int | str, outcomes: int | str, C: float, steps: int) -> None:
         self.candidates = whole_or_all(self.name, "candidates", candidates)
+        self.outcomes = whole_or_all(self.name, "outcomes", outcomes)
         self.C = number(self.name, "C", C, 0, above=True)
         self.steps = whole(self.name, "steps", steps, 0)
 
@@ -121,10 +134,10 @@ class LookAhead(Strategy):
         targets = self.targets(view, stream)
         for task, model in surrogates(view, self.C):
             items, where = considered[task].nonzero()[:, 0], targets[task].nonzero()[:, 0]
-            size = max(1, _CHUNK // (model.n_classes**2 * max(len(where), len(model.labelled))))
+            tried = min(model.n_classes, self.outcomes or model.n_classes)
+            size = max(1, _CHUNK // (model.n_classes * tried * max(len(where), len(model.labelled))))
             for part in items.split(size):
-                trial = Trial(model, part, refit_with_label(model, part, self.steps))
-                score[task, part] = self.utility(trial, where)
+                score[task, part] = self.utility(Trial.run(model, part, self.outcomes, self.steps), where)
         return score
 
 
@@ -132,17 +145,15 @@ class PoolLookAhead(LookAhead):
     """Look-ahead to the risk on the unlabelled items.
 
     Args:
-        candidates: see `LookAhead`.
         pool: the number of random unlabelled items over which the risk is summed, or 'all'.
-        C: see `LookAhead`.
-        steps: see `LookAhead`.
+        candidates: see `LookAhead`. outcomes: see `LookAhead`. C: see `LookAhead`. steps: see `LookAhead`.
     """
 
     kind = "error"
     deterministic = False
 
-    def __init__(self, *, candidates: int | str, pool: int | str, C: float, steps: int) -> None:
-        super().__init__(candidates=candidates, C=C, steps=steps)
+    def __init__(self, *, candidates: int | str, pool: int | str, outcomes: int | str, C: float, steps: int) -> None:
+        super().__init__(candidates=candidates, outcomes=outcomes, C=C, steps=steps)
         self.pool = whole_or_all(self.name, "pool", pool)
 
     def targets(self, view: PoolView, stream: Stream) -> Tensor:

@@ -39,16 +39,17 @@ class Added:
     s: Tensor
 
 
-def refit_with_label(model: Surrogate, items: Tensor, steps: int) -> Tensor:
-    """Change of the weights by one more label: every outcome of every item.
+def refit_with_label(model: Surrogate, items: Tensor, outcomes: Tensor, steps: int) -> Tensor:
+    """Change of the weights by one more label: several outcomes of every item.
 
     Args:
         model: the fit before the change.
         items: (m,) int64 positions.
+        outcomes: (m, T) int64, the labels tried, as class numbers of the model.
         steps: descent steps after the first, at least 0.
 
     Returns:
-        (classes, m * classes, d) float32, outcome by outcome, item after item.
+        (classes, m * T, d) float32, outcome by outcome, item after item.
     """
     x, z = model.coordinates(items), model.log_proba(items)
     Vx = x @ model.covariance
@@ -56,10 +57,11 @@ def refit_with_label(model: Surrogate, items: Tensor, steps: int) -> Tensor:
     fast = compiled(x.device, "lookahead")
     if fast is not None:
         start = model.log_proba(model.labelled)
-        theta: Tensor = fast.refit_with_label(model.design, start, model.covariance, model.ridge, x, Vx, s, z, steps)
+        before = (model.design, start, model.covariance, model.ridge)
+        theta: Tensor = fast.refit_with_label(*before, x, Vx, s, z, outcomes, steps)
         return theta
-    which = torch.arange(len(items), device=x.device).repeat_interleave(model.n_classes)
-    target = torch.eye(model.n_classes, device=x.device).repeat(1, len(items))
+    which = torch.arange(len(items), device=x.device).repeat_interleave(outcomes.shape[1])
+    target = (torch.arange(model.n_classes, device=x.device)[:, None] == outcomes.reshape(1, -1)).float()
     new = Added(x[which], z[:, which], target, Vx[:, which], s[:, which])
     return _Descent(model, _start(new), new, None).run(steps)
 

@@ -16,7 +16,7 @@ from al_gym import kernels
 from al_gym.errors import ParameterError
 from al_gym.pool import PoolView
 from al_gym.strategies import make_strategy
-from al_gym.strategies.lookahead import LookAhead, PoolLookAhead
+from al_gym.strategies.lookahead import LookAhead, PoolLookAhead, Trial
 from al_gym.strategies.refits import refit_with_label, refit_with_weights
 from al_gym.strategies.surrogate import Surrogate, surrogates
 
@@ -98,7 +98,7 @@ def test_more_steps_are_closer() -> None:
     for _, view in views_of(campaign_on(SETS, 2)):
         for task, model in surrogates(view, 1.0):
             items = view.candidates[task].nonzero()[:5, 0]
-            values = [objective(model, items, refit_with_label(model, items, steps)) for steps in (0, 1, 2, 4, 30)]
+            values = [objective(model, items, Trial.run(model, items, None, steps).theta) for steps in (0, 1, 2, 4, 30)]
             for earlier, later in itertools.pairwise(values):
                 assert (later <= earlier + 1e-4).all()
             assert (values[2] - values[-1] < 0.5 * (values[0] - values[-1]) + 1e-4).all()
@@ -142,7 +142,7 @@ def test_more_features_than_labels_change_nothing() -> None:
         items = view.candidates[0].nonzero()[:6, 0]
         plain = Surrogate(model.phi, model.proba, model.labelled, model.target, model.penalty)
         plain.__dict__["basis"] = None
-        theta, expected = refit_with_label(model, items, 3), refit_with_label(plain, items, 3)
+        theta, expected = (Trial.run(either, items, None, 3).theta for either in (model, plain))
         where = view.candidates[0].nonzero()[:, 0]
         inside = model.coordinates(where)
         inside[:, -1] = 0
@@ -159,6 +159,26 @@ def test_candidates_are_the_most_uncertain(name: str) -> None:
         picks = strategy.select(view, torch.full((len(view),), 7), view.stream(name))
         margin = view.margin.masked_fill(~view.candidates, torch.inf)
         np.testing.assert_array_equal(picks.sort(1).values, margin.topk(7, largest=False).indices.sort(1).values)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_outcomes_are_the_most_probable_labels(name: str) -> None:
+    """Means over the two most probable of four labels, from the same refits one by one."""
+    ((_, view),) = views_of(campaign_on(SETS[1:2], 3))
+    strategy = look_ahead(f"{name}:outcomes=2")
+    found = strategy.score(view, view.candidates, view.stream(name))[0]
+    ((_, model),) = surrogates(view, 1.0)
+    targets = strategy.targets(view, view.stream(name))[0].nonzero()[:, 0]
+    for item in view.candidates[0].nonzero()[:4, 0]:
+        p = model.proba[:, item]
+        labels = sorted(range(4), key=lambda label: -float(p[label]))[:2]
+        values = []
+        for label in labels:
+            tried = torch.tensor([[label]])
+            trial = Trial(model, item[None], tried, refit_with_label(model, item[None], tried, 2))
+            values.append(float(strategy.utility(trial, targets)))
+        expected = sum(float(p[c]) * value for c, value in zip(labels, values, strict=True)) / float(p[labels].sum())
+        assert float(found[item]) == pytest.approx(expected, rel=1e-3, abs=1e-4)
 
 
 @pytest.mark.parametrize("name", POOL_NAMES)
@@ -193,7 +213,19 @@ def test_the_penalty_counts() -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize(
-    "arguments", ["candidates=0", "candidates=some", "candidates=2.5", "C=0", "C=-1", "steps=-1", "steps=1.5", "C=inf"]
+    "arguments",
+    [
+        "outcomes=0",
+        "outcomes=few",
+        "candidates=0",
+        "candidates=some",
+        "candidates=2.5",
+        "C=0",
+        "C=-1",
+        "steps=-1",
+        "steps=1.5",
+        "C=inf",
+    ],
 )
 def test_impossible_parameters(name: str, arguments: str) -> None:
     with pytest.raises(ParameterError, match=f"{name}: {arguments.split('=')[0]} must"):
@@ -216,8 +248,6 @@ def test_fewer_candidates_than_the_batch(name: str) -> None:
 @pytest.mark.parametrize("kind", ["error", "entropy"])
 def test_kernels_equal_torch(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Refits and pool risk to the last digits of float32, with and without more features than labels."""
-    from al_gym.strategies.lookahead import Trial
-
     found: dict[str, list[torch.Tensor]] = {}
     for switch in ("0", "1"):
         monkeypatch.setenv("AL_GYM_NO_NUMBA", switch)
@@ -226,7 +256,7 @@ def test_kernels_equal_torch(kind: str, monkeypatch: pytest.MonkeyPatch) -> None
         for _, view in views_of(campaign_on(SETS, 2)):
             for task, model in surrogates(view, 1.0):
                 items = view.candidates[task].nonzero()[:, 0]
-                trial = Trial(model, items, refit_with_label(model, items, 2))
+                trial = Trial.run(model, items, 2, 2)
                 found[switch] += [trial.theta, trial.pool_risk(items, kind).float()]
     for fast, slow in zip(found["0"], found["1"], strict=True):
         torch.testing.assert_close(fast, slow, atol=2e-4, rtol=2e-4)
