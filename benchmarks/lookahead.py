@@ -8,7 +8,7 @@ rounds of margin sampling. In each state the exact utilities come from refitting
 `LogisticRegression(C=1, tol=1e-6)` with every label of every unlabelled item; scikit-activeml's `MonteCarloEER` (the
 learner's default tolerance, risk on the unlabelled items) is timed on the same state. A round of al_gym is the query
 and the refit of the model; all campaigns of a dataset (one a seed) run as one batch. `seconds` are wall clock,
-`cpu_seconds` those of the process.
+`cpu_seconds` those of the process: on a busy machine theirs is the fair ratio.
 """
 
 from __future__ import annotations
