@@ -2,8 +2,8 @@
 
 The rows in benchmarks/results/learning_curve/ come from
 
-    al-gym evaluate --policy switch --policy uherding --policy margin --policy maxherding --policy random \
-        --tasks bundled --seeds 30 --max-budget-share 0.4 --out runs/learning_curve
+    al-gym evaluate --policy shipped --policy switch --policy uherding --policy margin --policy maxherding \
+        --policy random --tasks bundled --seeds 30 --max-budget-share 0.4 --out runs/learning_curve
     cp runs/learning_curve/results.csv runs/learning_curve/summary.json benchmarks/results/learning_curve/
 
 and the picture from
