@@ -20,6 +20,23 @@ Ints = NDArray[np.int64]
 
 TILE = 128
 """Items that are scored together."""
+MANY_CLASSES = 6
+"""From so many classes on, the product item-major and then turned is the faster one (OpenBLAS)."""
+
+
+class Model(NamedTuple):
+    """One linear softmax model, of the classes seen.
+
+    Attributes:
+        weights: (classes, features), in the first `count` rows.
+        turned: (features, classes), the same feature-major.
+        intercept: (classes,). found: (classes,), the classes seen in the first `count` places.
+    """
+
+    weights: Floats
+    turned: Floats
+    intercept: Floats
+    found: Ints
 
 
 class Tile(NamedTuple):
@@ -27,11 +44,13 @@ class Tile(NamedTuple):
 
     Attributes:
         logit: (classes, TILE).
+        turned: (TILE, classes), the same item-major.
         best: (TILE,) largest logit; second: (TILE,) second largest; total, spread: (TILE,) sums over classes.
         winner: (TILE,) int32, place of the largest among the classes seen.
     """
 
     logit: Floats
+    turned: Floats
     best: Floats
     second: Floats
     total: Floats
@@ -43,33 +62,49 @@ class Tile(NamedTuple):
 def _make_tile(classes: int) -> Tile:
     item = np.zeros((4, TILE), np.float32)
     logit = np.zeros((classes, TILE), np.float32)
-    return Tile(logit, item[0], item[1], item[2], item[3], np.zeros(TILE, np.int32))
+    turned = np.zeros((TILE, classes), np.float32)
+    return Tile(logit, turned, item[0], item[1], item[2], item[3], np.zeros(TILE, np.int32))
 
 
 @nb.njit(error_model="numpy")
-def _seen_weights(seen: Floats, W: Floats, n: int, found: Ints, weights: Floats, intercept: Floats) -> int:
-    """The classes seen, listed in `found`, and their weights."""
+def _make_model(classes: int, features: int) -> Model:
+    weights, turned = np.empty((classes, features), np.float32), np.empty((features, classes), np.float32)
+    return Model(weights, turned, np.empty(classes, np.float32), np.empty(classes, np.int64))
+
+
+@nb.njit(error_model="numpy")
+def _load(seen: Floats, W: Floats, n: int, model: Model) -> int:
+    """Copy the classes seen to `model`; returns how many there are."""
     k = 0
     for c in range(len(seen)):
         if seen[c]:
-            found[k] = c
-            weights[k, :n] = W[c, :n]
-            intercept[k] = W[c, -1]
+            model.found[k] = c
+            model.intercept[k] = W[c, -1]
+            for j in range(n):
+                model.weights[k, j] = W[c, j]
+                model.turned[j, k] = W[c, j]
             k += 1
     return k
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _rank(X: Floats, weights: Floats, intercept: Floats, k: int, n: int, tile: Tile, size: int) -> None:
+def _rank(X: Floats, model: Model, k: int, n: int, tile: Tile, size: int) -> None:
     """Logits of `size` items, their largest, second largest and winner."""
     z, best, second, winner = tile.logit, tile.best, tile.second, tile.winner
-    gemm(False, True, k, size, n, 1, weights, weights.shape[1], X, X.shape[1], 0, z, TILE)
+    pitch, classes = X.shape[1], tile.turned.shape[1]
+    if k < MANY_CLASSES:
+        gemm(False, True, k, size, n, 1, model.weights, model.weights.shape[1], X, pitch, 0, z, TILE)
+    else:
+        gemm(False, False, size, k, n, 1, X, pitch, model.turned, classes, 0, tile.turned, classes)
+        for c in range(k):
+            for i in range(size):
+                z[c, i] = tile.turned[i, c]
     for i in range(TILE):
         best[i] = -np.inf
         second[i] = -np.inf
         winner[i] = 0
     for c in range(k):
-        place, shift = np.int32(c), intercept[c]
+        place, shift = np.int32(c), model.intercept[c]
         for i in range(TILE):
             v = z[c, i] + shift
             z[c, i] = v
@@ -102,38 +137,44 @@ def _soften(tile: Tile, k: int) -> None:
             z[c, i] *= total[i]
 
 
+@nb.njit(error_model="numpy")
+def _copy(source: Floats, out: Floats) -> None:
+    """Fill `out` from the start of `source` (numba's slice assignment takes seconds to compile)."""
+    for i in range(out.size):
+        out[i] = source[i]
+
+
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _score_rows(
     X: Floats, n_items: Ints, n_features: Ints, seen: Floats, W: Floats, proba: Floats, top1: Floats, top2: Floats,
     entropy: Floats, predicted: Ints, rows: Ints,
 ) -> None:  # fmt: skip
     classes = W.shape[1]
-    tile, found = _make_tile(classes), np.empty(classes, np.int64)
-    weights, intercept = np.empty((classes, X.shape[2]), np.float32), np.empty(classes, np.float32)
+    tile, model = _make_tile(classes), _make_model(classes, X.shape[2])
     for row in rows:
         n, items = n_features[row], n_items[row]
-        k = _seen_weights(seen[row], W[row], n, found, weights, intercept)
+        k = _load(seen[row], W[row], n, model)
         for c in range(classes):
             if not seen[row, c]:
                 proba[row, c, :items] = 0
             proba[row, c, items:] = 0
         for start in range(0, items, TILE):
             size = min(TILE, items - start)
-            end = start + size
-            _rank(X[row, start:], weights, intercept, k, n, tile, size)
+            _rank(X[row, start:], model, k, n, tile, size)
             _soften(tile, k)
+            if k == 1:
+                tile.second[:] = 0
             for c in range(k):
-                proba[row, found[c], start:end] = tile.logit[c, :size]
+                _copy(tile.logit[c], proba[row, model.found[c], start : start + size])
             if len(top1):
-                top1[row, start:end] = tile.total[:size]
+                _copy(tile.total, top1[row, start : start + size])
             if len(top2):
-                for i in range(size):
-                    top2[row, start + i] = tile.second[i] if k > 1 else 0
+                _copy(tile.second, top2[row, start : start + size])
             if len(entropy):
-                entropy[row, start:end] = tile.spread[:size]
+                _copy(tile.spread, entropy[row, start : start + size])
             if len(predicted):
                 for i in range(size):
-                    predicted[row, start + i] = found[tile.winner[i]]
+                    predicted[row, start + i] = model.found[tile.winner[i]]
         top1[row : row + 1, items:] = 0
         top2[row : row + 1, items:] = 0
         entropy[row : row + 1, items:] = 0
@@ -143,18 +184,17 @@ def _score_rows(
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _hit_rows(X: Floats, y: Ints, n_items: Ints, n_features: Ints, seen: Floats, W: Floats, rows: Ints) -> Ints:
     classes = W.shape[1]
-    tile, found = _make_tile(classes), np.empty(classes, np.int64)
-    weights, intercept = np.empty((classes, X.shape[2]), np.float32), np.empty(classes, np.float32)
+    tile, model = _make_tile(classes), _make_model(classes, X.shape[2])
     hits = np.zeros((len(rows), classes), np.int64)
     for g in range(len(rows)):
         row = rows[g]
         n, items = n_features[row], n_items[row]
-        k = _seen_weights(seen[row], W[row], n, found, weights, intercept)
+        k = _load(seen[row], W[row], n, model)
         for start in range(0, items, TILE):
             size = min(TILE, items - start)
-            _rank(X[row, start:], weights, intercept, k, n, tile, size)
+            _rank(X[row, start:], model, k, n, tile, size)
             for i in range(size):
-                winner = found[tile.winner[i]]
+                winner = model.found[tile.winner[i]]
                 if winner == y[row, start + i]:
                     hits[g, winner] += 1
     return hits
