@@ -41,7 +41,7 @@ class ExpectedErrorReduction(PoolLookAhead):
         *,
         candidates: int | str = 200,
         pool: int | str = 200,
-        outcomes: int | str = 10,
+        outcomes: int | str = 5,
         C: float = 1.0,
         steps: int = 2,
     ) -> None:

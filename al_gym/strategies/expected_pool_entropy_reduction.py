@@ -37,7 +37,7 @@ class ExpectedPoolEntropyReduction(PoolLookAhead):
         *,
         candidates: int | str = 200,
         pool: int | str = 200,
-        outcomes: int | str = 10,
+        outcomes: int | str = 5,
         C: float = 1.0,
         steps: int = 2,
     ) -> None:
