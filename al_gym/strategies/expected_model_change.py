@@ -32,9 +32,7 @@ class ExpectedModelChange(LookAhead):
 
     name = "expected-model-change"
 
-    def __init__(
-        self, *, candidates: int | str = 200, outcomes: int | str = 5, C: float = 1.0, steps: int = 2
-    ) -> None:
+    def __init__(self, *, candidates: int | str = 200, outcomes: int | str = 5, C: float = 1.0, steps: int = 2) -> None:
         super().__init__(candidates=candidates, outcomes=outcomes, C=C, steps=steps)
 
     def utility(self, trial: Trial, targets: Tensor) -> Tensor:
