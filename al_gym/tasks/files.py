@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,9 +69,12 @@ def _load_npz(path: Path, family: str) -> Dataset:
         X, y = arrays["X"], whole_labels(arrays["y"])
         modality = str(arrays["modality"].reshape(-1)[0]) if "modality" in arrays else "tabular"
         names = arrays.get("class_names")
+        sides, groups = arrays.get("sides"), arrays.get("groups")
     if y.dtype.kind == "S":
         y = np.char.decode(y, "utf-8")
-    dataset = Dataset.from_arrays(path.stem, X, y, modality=modality, family=family, source=path.name)
+    dataset = Dataset.from_arrays(
+        path.stem, X, y, modality=modality, family=family, source=path.name, sides=sides, groups=groups
+    )
     return dataset if names is None else _renamed(dataset, names)
 
 
@@ -80,9 +83,7 @@ def _renamed(dataset: Dataset, names: NDArray[Any]) -> Dataset:
     if names.ndim != 1 or not all(c.isdigit() and int(c) < len(names) for c in dataset.class_names):
         return dataset
     class_names = tuple(str(names[int(c)]) for c in dataset.class_names)
-    return Dataset(
-        dataset.name, dataset.X, dataset.y, class_names, dataset.modality, dataset.family, dataset.source, check=False
-    )
+    return replace(dataset, class_names=class_names, check=False)
 
 
 def find_label(columns: list[str], options: ReadOptions) -> str:

@@ -54,7 +54,8 @@ def load_folder(
 ) -> tuple[TaskDistribution, FolderReport]:
     """Every `*.npz`, `*.csv` and `*.parquet` of a folder, under the stem of its file name.
 
-    A `npz` holds `X` (items, features), `y` (items; integers or strings) and optionally `modality` and `class_names`.
+    A `npz` holds `X` (items, features), `y` (items; integers or strings) and optionally `modality`, `class_names`,
+    and `sides` or `groups` (items; which rows may be pool and which test, or which belong together; see `Dataset`).
     A table has a header; `al_gym.tasks.encode` makes its columns numbers. A file called `datasets.csv` with the columns
     `name` and `family` is taken for the manifest: it gives the families and is not a dataset. All files are read once,
     to know which can be used; what does not stay in memory is read again when it is asked for.

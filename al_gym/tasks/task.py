@@ -13,6 +13,7 @@ from al_gym.errors import ParameterError, TaskError
 from al_gym.streams import Stream, task_key
 from al_gym.tasks.dataset import Dataset
 from al_gym.tasks.scaling import Scaler, resolve_scaling
+from al_gym.tasks.split import split_rows
 
 Initial = Literal["per-class"] | int
 
@@ -89,7 +90,7 @@ def make_task(
     scaling: str = "auto",
     label_noise: float = 0.0,
 ) -> Task:
-    """Split a dataset by the campaign rules of CONTRACT.
+    """Split a dataset by the campaign rules of CONTRACT; `split_rows` has the details, sides and groups included.
 
     Args:
         dataset: at least 4 items.
@@ -106,26 +107,16 @@ def make_task(
         TaskError: the dataset is too small for a pool, a holdout and a seed set.
     """
     _check_sizes(pool_size, validation_size, test_size, initial, label_noise, seed)
-    n = dataset.n_items
-    pool_items = min(pool_size, int(0.6 * n))
-    rest = n - pool_items
-    holdout_items = min(validation_size, rest // 2) if validation_size is not None else min(int(test_size or 0), rest)
-    if pool_items < 2 or holdout_items < 1:
-        raise TaskError(
-            f"{dataset.name}: {n} items are too few for a pool of 2 and a holdout of 1; use a larger dataset."
-        )
-    words = np.frombuffer(dataset.content_hash[:16], dtype=np.uint32).tolist()
-    order = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1, *words]))).permutation(n)
-    pool, holdout = order[:pool_items], order[pool_items : pool_items + holdout_items]
+    pool, holdout = split_rows(dataset, seed, pool_size=pool_size, validation_size=validation_size, test_size=test_size)
     scaling = resolve_scaling(scaling, dataset.modality)
     key = task_key(dataset.content_hash, seed)
     if initial == "per-class":
         labels = _oracle_labels(dataset, pool, key, label_noise)
         seed_set = np.sort(np.unique(labels, return_index=True)[1])
     else:
-        if initial >= pool_items:
+        if initial >= len(pool):
             raise TaskError(
-                f"{dataset.name}: a seed set of {initial} leaves nothing of a pool of {pool_items}; lower initial."
+                f"{dataset.name}: a seed set of {initial} leaves nothing of a pool of {len(pool)}; lower initial."
             )
         seed_set = np.arange(initial)
     nominal = (pool_size, int(validation_size or test_size or 0))

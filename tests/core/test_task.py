@@ -5,7 +5,7 @@ import pytest
 from sklearn.preprocessing import StandardScaler
 
 from al_gym.errors import DatasetError, ParameterError, TaskError
-from al_gym.tasks.dataset import Dataset
+from al_gym.tasks.dataset import HOLDOUT_ONLY, POOL_ONLY, Dataset
 from al_gym.tasks.scaling import Scaler, resolve_scaling
 from al_gym.tasks.task import make_task
 
@@ -116,3 +116,78 @@ def test_datasets_refuse_what_cannot_be_learned_from() -> None:
         Dataset.from_arrays("a", X, [0, 1, 0])
     with pytest.raises(ParameterError, match="modality"):
         Dataset.from_arrays("a", X, [0, 1, 0, 1], modality="sound")
+
+
+def with_sides(n: int = 400) -> Dataset:
+    rng = np.random.default_rng(0)
+    X, y = rng.normal(size=(n, 3)), np.arange(n) % 3
+    return Dataset.from_arrays("sides", X, y, sides=np.array(["pool", "test", "any", "test"])[np.arange(n) % 4])
+
+
+def test_sides_say_which_rows_may_be_pool_and_which_test() -> None:
+    data = with_sides()
+    for seed in range(20):
+        for sizes in ({"test_size": 1000}, {"validation_size": 1000}):
+            task = make_task(data, seed, pool_size=150, **sizes)
+            assert len(task.pool) == 150 and not (data.sides[task.pool] == HOLDOUT_ONLY).any()
+            assert not (data.sides[task.holdout] == POOL_ONLY).any()
+            assert not np.intersect1d(task.pool, task.holdout).size
+    task = make_task(data, 0, pool_size=150, test_size=1000)
+    assert (data.sides == HOLDOUT_ONLY).sum() <= len(task.holdout) <= 300
+    assert len(make_task(data, 0, pool_size=150, validation_size=1000).holdout) == len(task.holdout) // 2
+
+
+def test_a_dataset_where_every_side_is_free_splits_as_one_without_sides() -> None:
+    data = toy()
+    free = Dataset(data.name, data.X, data.y, data.class_names, sides=np.zeros(data.n_items))
+    a, b = (make_task(d, 4, pool_size=50, test_size=60) for d in (data, free))
+    assert np.array_equal(a.pool, b.pool) and np.array_equal(a.holdout, b.holdout)
+
+
+def test_groups_never_stand_on_both_sides() -> None:
+    rng = np.random.default_rng(1)
+    groups = rng.choice(list("abcdefg"), size=500, p=[0.4, 0.2, 0.1, 0.1, 0.1, 0.05, 0.05])
+    data = Dataset.from_arrays("sites", rng.normal(size=(500, 3)), np.arange(500) % 2, groups=groups)
+    tested = set()
+    for seed in range(30):
+        task = make_task(data, seed, pool_size=100, test_size=1000)
+        pool, test = set(groups[task.pool]), set(groups[task.holdout])
+        assert test and not pool & test
+        assert len(pool) >= 2, "a pool of 60 % of the rows takes two groups at least here"
+        assert len(task.holdout) == np.isin(groups, list(test)).sum()
+        tested |= test
+    assert tested == set("abcdefg"), "every group is held out under some seed"
+
+
+def test_split_by_groups_does_not_look_at_labels() -> None:
+    rng = np.random.default_rng(2)
+    X, groups = rng.normal(size=(200, 3)), np.arange(200) // 20
+    a, b = (
+        make_task(Dataset("g", X, y, ("n", "p"), groups=groups), 0, test_size=50)
+        for y in (np.arange(200) % 2, rng.integers(2, size=200))
+    )
+    assert np.array_equal(a.pool, b.pool) and np.array_equal(a.holdout, b.holdout)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"sides": np.zeros(9)}, r"sides must be \(items,\)"),
+        ({"sides": np.full(200, 3)}, "sides must be 0"),
+        ({"groups": np.zeros(200)}, "one group only"),
+        ({"groups": np.arange(200), "sides": np.zeros(200)}, "not both"),
+    ],
+)
+def test_impossible_sides_and_groups_are_refused(arguments: dict, message: str) -> None:
+    data = toy()
+    with pytest.raises(DatasetError, match=message):
+        Dataset("toy", data.X, data.y, data.class_names, **arguments)
+
+
+def test_sides_that_leave_no_holdout_are_a_task_error() -> None:
+    data = toy()
+    bound = Dataset("toy", data.X, data.y, data.class_names, sides=np.full(200, POOL_ONLY))
+    with pytest.raises(TaskError, match="free rows from their side"):
+        make_task(bound, 0, test_size=20)
+    with pytest.raises(DatasetError, match="side 'validation' is not one of 'any', 'pool', 'test'"):
+        Dataset.from_arrays("toy", data.X, data.y, sides=["validation"] * 200)

@@ -226,3 +226,14 @@ def test_load_tasks_warns_of_skipped_files(tmp_path: Path) -> None:
     save(tmp_path, "bad.npz", y=Y * 0)
     with pytest.warns(UserWarning, match=r"bad\.npz is left out: one class only"):
         assert load_tasks(str(tmp_path)).names == ("good",)
+
+
+def test_npz_files_carry_sides_and_groups(tmp_path: Path) -> None:
+    X, y = np.random.default_rng(0).normal(size=(60, 2)), np.arange(60) % 2
+    sides = np.array(["pool", "test", "any"])[np.arange(60) % 3]
+    np.savez(tmp_path / "shift.npz", X=X, y=y, sides=sides, class_names=["no", "yes"])
+    np.savez(tmp_path / "sites.npz", X=X, y=y, groups=np.array(["north", "south", "west"])[np.arange(60) // 20])
+    tasks, _ = load_folder(tmp_path)
+    assert tasks.get("shift").sides.tolist() == [1, 2, 0] * 20
+    assert tasks.get("shift").class_names == ("no", "yes")
+    assert tasks.get("sites").groups.tolist() == [0] * 20 + [1] * 20 + [2] * 20
