@@ -361,6 +361,12 @@ class Campaign:
             hits = self.learner.class_hits(block.state, block.pool, rows, hidden.X, hidden.labels, hidden.count)
             yield at, hits, hidden.size[rows]
 
+    def holdout_probabilities(self, slots: Ints) -> Iterator[tuple[Ints, Tensor, Tensor]]:
+        """Positions within `slots`, (n, classes, items) probabilities and (n, items) labels of holdouts, -1 padding."""
+        for at, block, rows in self._groups(slots):
+            hidden = block.hidden
+            yield at, self.learner.predict_proba(block.state, block.pool, rows, hidden.X[rows]), hidden.labels[rows]
+
     def trial_accuracy(self, slots: Ints, queries: Ints) -> NDArray[np.float64]:
         """(n,) holdout accuracy if `queries` were labelled next. For privileged policies alone; nothing changes."""
         groups = [(b, rows, save_rows(b.pool, b.state, rows)) for _, b, rows in self._groups(slots)]

@@ -204,7 +204,14 @@ def _add_regime(group: argparse._ArgumentGroup) -> None:
 
 def _add_run(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("--metric", default="accuracy", help="what is summarised: accuracy or balanced-accuracy (accuracy)")
+    add("--metric", default="accuracy", help="accuracy, balanced-accuracy, or review-recall with an effort (accuracy)")
+    add(
+        "--review-effort",
+        type=float,
+        default=None,
+        metavar="SHARE",
+        help="share of the test items that a person reviews; adds test_review_recall to results.csv",
+    )
     add("--round-cost", type=float, default=0.0, metavar="COST", help="price of a round in AULC; adds utility (0)")
     add("--jobs", type=int, default=None, metavar="N", help="worker processes (number of cores)")
     add("--backend", default="loky", help="loky or ray (loky)")

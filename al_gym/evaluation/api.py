@@ -78,6 +78,7 @@ def evaluate(
     max_budget_share: float = 1.0,
     label_noise: float = 0.0,
     learner: str = "softmax",
+    review_effort: float | None = None,
     metric: str = "accuracy",
     round_cost: float = 0.0,
     jobs: int | None = None,
@@ -109,7 +110,9 @@ def evaluate(
         max_budget_share: the budget is at most this share of the pool, in (0, 1].
         label_noise: probability in [0, 1) that the oracle answers with another class.
         learner: a learner's name or 'name:parameter=value'.
-        metric: what is summarised, `accuracy` or `balanced-accuracy`.
+        review_effort: share of the test items that a person can review, in (0, 1]; adds the column
+            `test_review_recall` to the rows (`al_gym.evaluation.review`).
+        metric: what is summarised, `accuracy`, `balanced-accuracy` or, with a review effort, `review-recall`.
         round_cost: price of a round in AULC; adds `utility` to the summary.
         jobs: worker processes; the number of cores if None.
         backend: `loky` or `ray`.
@@ -141,9 +144,10 @@ def evaluate(
         max_budget_share=max_budget_share,
         label_noise=label_noise,
         learner=learner,
+        review_effort=review_effort,
     )
     jobs = joblib.cpu_count() if jobs is None else jobs
-    _check(metric, round_cost, jobs, backend, save_queries, out)
+    _check(metric, review_effort, round_cost, jobs, backend, save_queries, out)
     source = read_source(
         data,
         tasks,
@@ -158,7 +162,7 @@ def evaluate(
     arguments = {
         "policies": {name: policy.fingerprint() for name, policy in chosen.items()},
         **source.arguments,
-        **asdict(regime),
+        **_regime_arguments(regime),
         "learner": _learner_arguments(learner),
         "metric": metric,
         "round_cost": round_cost,
@@ -176,9 +180,19 @@ def evaluate(
     return EvaluationResult(results, summary, None if out is None else Path(out), source.left_out)
 
 
-def _check(metric: str, round_cost: float, jobs: int, backend: str, save_queries: bool, out: str | Path | None) -> None:
+def _check(
+    metric: str,
+    review_effort: float | None,
+    round_cost: float,
+    jobs: int,
+    backend: str,
+    save_queries: bool,
+    out: str | Path | None,
+) -> None:
     if metric not in METRICS:
         raise UnknownNameError("metric", metric, METRICS)
+    if metric == "review-recall" and review_effort is None:
+        raise ParameterError("metric 'review-recall' needs review_effort=, say 0.1 for a tenth of the test items.")
     if backend not in BACKENDS:
         raise UnknownNameError("backend", backend, BACKENDS)
     if not math.isfinite(round_cost) or round_cost < 0:
@@ -187,6 +201,11 @@ def _check(metric: str, round_cost: float, jobs: int, backend: str, save_queries
         raise ParameterError(f"jobs must be at least 1, got {jobs}.")
     if save_queries and out is None:
         raise ParameterError("save_queries needs a folder: give out=.")
+
+
+def _regime_arguments(regime: Regime) -> dict[str, Any]:
+    """The regime as it is saved; a review that nobody asked for leaves no trace."""
+    return {key: value for key, value in asdict(regime).items() if (key, value) != ("review_effort", None)}
 
 
 def _learner_arguments(spec: str) -> dict[str, Any]:

@@ -28,7 +28,14 @@ COLUMNS = [
     "strategy",
     "batch",
 ]
+#: Columns that rows have only if they were asked for; they stand behind the others.
+OPTIONAL_COLUMNS = ["test_review_recall"]
 _ROWS_AT_ONCE = 200_000  # bounds the memory of writing
+
+
+def present_columns(rows: pd.DataFrame) -> list[str]:
+    """`COLUMNS`, then the optional columns that `rows` have."""
+    return [*COLUMNS, *(name for name in OPTIONAL_COLUMNS if name in rows.columns)]
 
 
 def write_atomically(path: Path, write: Callable[[BinaryIO], object]) -> None:
@@ -67,13 +74,17 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def write_results(path: Path, rows: pd.DataFrame) -> None:
-    """Write rows with `COLUMNS` as CSV: names quoted only where they must be, floats as short as they round-trip."""
+    """Write rows with `COLUMNS`, and the optional ones that they have, as CSV.
+
+    Names are quoted only where they must be, floats are as short as they round-trip.
+    """
 
     def write(file: BinaryIO) -> None:
-        file.write((",".join(COLUMNS) + "\n").encode())
+        columns = present_columns(rows)
+        file.write((",".join(columns) + "\n").encode())
         for first in range(0, len(rows), _ROWS_AT_ONCE):
             part = rows.iloc[first : first + _ROWS_AT_ONCE]
-            lines = compute.binary_join_element_wise(*(_text(part[name]) for name in COLUMNS), ",")
+            lines = compute.binary_join_element_wise(*(_text(part[name]) for name in columns), ",")
             file.write(("\n".join(lines.to_pylist()) + "\n").encode())
 
     write_atomically(path, write)

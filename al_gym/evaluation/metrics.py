@@ -15,7 +15,11 @@ from numpy.typing import NDArray
 
 from al_gym.errors import ParameterError
 
-METRICS = {"accuracy": "test_accuracy", "balanced-accuracy": "test_balanced_accuracy"}
+METRICS = {
+    "accuracy": "test_accuracy",
+    "balanced-accuracy": "test_balanced_accuracy",
+    "review-recall": "test_review_recall",
+}
 
 Budget = int | Mapping[str, int]
 """Labels bought after the seed set: one number, or one a dataset (a capped budget differs between datasets)."""

@@ -20,7 +20,14 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from al_gym.errors import ParameterError, ResumeError
-from al_gym.evaluation.files import COLUMNS, read_json, write_json, write_npz, write_results
+from al_gym.evaluation.files import (
+    COLUMNS,
+    OPTIONAL_COLUMNS,
+    read_json,
+    write_json,
+    write_npz,
+    write_results,
+)
 from al_gym.evaluation.queries import (
     CampaignQueries,
     pack_queries,
@@ -40,6 +47,7 @@ _NUMBERS = {
     "test_balanced_accuracy": np.float64,
     "batch": np.int32,
 }
+_ALL_NUMBERS = _NUMBERS | dict.fromkeys(OPTIONAL_COLUMNS, np.float64)
 DECIMALS = 6  # of accuracies: 0.0001 point, two orders below the tie
 
 
@@ -155,6 +163,7 @@ class ResultStore:
         _check_frame(unit, frame, self.arguments["policies"])
         rows = frame.sort_values(["seed", "round"], kind="stable")
         codes, names = pd.factorize(rows["strategy"].to_numpy(dtype=object), sort=True)
+        numbers = {name: dtype for name, dtype in _ALL_NUMBERS.items() if name in rows.columns}
         meta = {
             "dataset": unit.dataset,
             "policy": unit.policy,
@@ -164,7 +173,7 @@ class ResultStore:
         arrays: dict[str, NDArray[Any]] = {
             "meta": np.array(json.dumps({**meta, "strategies": [str(name) for name in names]})),
             "strategy": codes.astype(np.int16),
-            **{name: np.round(rows[name].to_numpy().astype(dtype), DECIMALS) for name, dtype in _NUMBERS.items()},
+            **{name: np.round(rows[name].to_numpy().astype(dtype), DECIMALS) for name, dtype in numbers.items()},
         }
         if queries is not None:
             _check_queries(unit, rows, queries)
@@ -188,28 +197,30 @@ class ResultStore:
                 )
 
     def rows(self) -> pd.DataFrame:
-        """All finished rows with `COLUMNS`; names are categorical.
+        """All finished rows with `COLUMNS`, and the optional ones that were asked for; names are categorical.
 
         Ordered by dataset name, seed, policy (as in the arguments) and round.
         """
         stored = self._stored()
         policies, datasets = list(self.arguments["policies"]), sorted({s.unit.dataset for s in stored})
         strategies = sorted({name for s in stored for name in s.strategies})
-        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in COLUMNS}
+        parts: dict[str, list[NDArray[Any]]] = {name: [] for name in (*COLUMNS, *OPTIONAL_COLUMNS)}
         for item in stored:
             with np.load(item.path) as file:
-                for name in _NUMBERS:
-                    parts[name].append(file[name])
+                for name in _ALL_NUMBERS:
+                    if name in file:
+                        parts[name].append(file[name])
                 parts["strategy"].append(
                     np.array([strategies.index(name) for name in item.strategies], dtype=np.int32)[file["strategy"]]
                 )
             size = len(parts["seed"][-1])
             parts["dataset"].append(np.full(size, datasets.index(item.unit.dataset), dtype=np.int32))
             parts["policy"].append(np.full(size, policies.index(item.unit.policy), dtype=np.int32))
+        parts = {name: values for name, values in parts.items() if values or name in COLUMNS}
         columns = {name: np.concatenate(values) if values else np.empty(0, np.int32) for name, values in parts.items()}
         order = np.lexsort([columns[name] for name in ("round", "policy", "seed", "dataset")])
         names = {"dataset": datasets, "policy": policies, "strategy": strategies}
-        frame = pd.DataFrame({name: columns[name][order] for name in COLUMNS})
+        frame = pd.DataFrame({name: values[order] for name, values in columns.items()})
         for name, categories in names.items():
             frame[name] = pd.Categorical.from_codes(frame[name].to_numpy(), pd.Index(categories, dtype=object))
         return frame
@@ -290,8 +301,8 @@ def _check_frame(unit: Unit, frame: pd.DataFrame, policies: Collection[str]) -> 
         raise ParameterError(f"{where}: n_labelled must be the sum of the batches so far, and a batch at least 1.")
     if ((rows["strategy"] == "") != (rows["round"] == 0)).any():
         raise ParameterError(f"{where}: the strategy must be empty in round 0 and nowhere else.")
-    for name in ("test_accuracy", "test_balanced_accuracy"):
-        if not rows[name].between(0, 1).all():
+    for name in ("test_accuracy", "test_balanced_accuracy", *OPTIONAL_COLUMNS):
+        if name in rows and not rows[name].between(0, 1).all():
             raise ParameterError(f"{where}: {name} must lie in [0, 1].")
 
 

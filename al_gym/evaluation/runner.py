@@ -15,6 +15,7 @@ import numpy as np
 from al_gym.campaign import Campaign
 from al_gym.errors import DatasetError, MissingExtraError, ParameterError, TaskError, UnknownNameError
 from al_gym.evaluation.results import ResultStore, Unit
+from al_gym.evaluation.review import check_reviewable
 from al_gym.evaluation.rollout import run_policy
 from al_gym.learners import make_learner
 from al_gym.policies.base import Policy
@@ -47,6 +48,7 @@ class Regime:
         max_budget_share: the budget is at most this share of the pool, in (0, 1].
         label_noise: probability in [0, 1) that the oracle answers with another class.
         learner: a learner's name or 'name:parameter=value'.
+        review_effort: share of the test items that a person reviews, in (0, 1]; None for no review.
     """
 
     seeds: int = 30
@@ -60,6 +62,7 @@ class Regime:
     max_budget_share: float = 1.0
     label_noise: float = 0.0
     learner: str = "softmax"
+    review_effort: float | None = None
 
     def __post_init__(self) -> None:
         least = {"seeds": 1, "seed": 0, "rounds": 1, "batch_size": 1, "pool_size": 2, "test_size": 1}
@@ -73,6 +76,8 @@ class Regime:
             raise ParameterError(f"max_budget_share must lie in (0, 1], got {self.max_budget_share}.")
         if not 0 <= self.label_noise < 1:
             raise ParameterError(f"label_noise must lie in [0, 1), got {self.label_noise}.")
+        if self.review_effort is not None and not 0 < self.review_effort <= 1:
+            raise ParameterError(f"review_effort must lie in (0, 1], got {self.review_effort}.")
         resolve_scaling(self.scaling, "tabular")
         make_learner(self.learner)
 
@@ -89,7 +94,8 @@ class Regime:
         """One task a seed.
 
         Raises:
-            TaskError: the dataset is too small for the seed set and one batch, or for one label of the budget.
+            TaskError: the dataset is too small for the seed set and one batch, or for one label of the budget, or a
+                test set has nothing to find in a review.
         """
         tasks = {
             seed: make_task(
@@ -110,6 +116,8 @@ class Regime:
                     f"fewer items than the seed set and one batch: a pool of {pool} with seed {task.seed}, "
                     f"a seed set of {start}, a batch of {self.batch_size}"
                 )
+            if self.review_effort is not None:
+                check_reviewable(task)
             if self.budget(pool) < 1:
                 raise TaskError(f"a pool of {pool} has no label to buy at a budget share of {self.max_budget_share}")
         return tasks
@@ -179,7 +187,15 @@ def _run_chunk(
         if used[slots].any():
             campaign.restart(slots[used[slots]])
         used[slots] = True
-        run = run_policy(name, policies[name], campaign, slots, batch_size=regime.batch_size, budget=budget)
+        run = run_policy(
+            name,
+            policies[name],
+            campaign,
+            slots,
+            batch_size=regime.batch_size,
+            budget=budget,
+            review_effort=regime.review_effort,
+        )
         unit = Unit(job.dataset, name, tuple(seeds[i] for i in slots))
         store.add(unit, run.rows, run.queries, exhausted=run.exhausted)
 

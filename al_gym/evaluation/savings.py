@@ -71,7 +71,7 @@ def label_savings(
         reference: policy whose labels are saved.
         targets: accuracy to reach on each dataset, e.g. 95 % of the accuracy with the full pool labelled;
             the reference's own final mean accuracy if None.
-        metric: "accuracy" or "balanced-accuracy".
+        metric: one of `METRICS`.
 
     Returns:
         Columns dataset, policy, target, labels, reference_labels, saving, censored, reference_censored. `saving` is

@@ -56,7 +56,7 @@ def build_summary(
         fixed: names of the policies that are fixed strategies.
         privileged: names of the policies that read hidden labels.
         run: repeated in the summary.
-        metric: the accuracy that is summarised, "accuracy" or "balanced-accuracy".
+        metric: what is summarised, one of `METRICS`.
         round_cost: price of one round; if not 0, `utility` stands beside `aulc`.
         seed: of the bootstrap.
 
