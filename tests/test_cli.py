@@ -93,8 +93,8 @@ def test_every_flag_reaches_the_evaluation(monkeypatch):
     arguments = (
         "--policy a=margin --policy badge --data D --split s --datasets F --label-column l --text-column t --strict "
         "--trusted --seeds 3 --seed 4 --rounds 5 --batch-size 6 --initial 7 --pool-size 8 --test-size 9 --scaling none "
-        "--max-budget-share 0.5 --label-noise 0.1 --learner softmax:C=2 --metric balanced-accuracy --round-cost 0.2 --review-effort 0.3 "
-        "--jobs 2 --backend ray --save-queries --out O"
+        "--max-budget-share 0.5 --label-noise 0.1 --learner softmax:C=2 --metric balanced-accuracy --round-cost 0.2 "
+        "--review-effort 0.3 --jobs 2 --backend ray --save-queries --out O"
     )
     assert cli.main(["evaluate", *arguments.split()]) == cli.INTERRUPTED
     assert given == {
