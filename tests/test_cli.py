@@ -91,10 +91,10 @@ def test_every_flag_reaches_the_evaluation(monkeypatch):
         raise KeyboardInterrupt
 
     arguments = (
-        "--policy a=margin --policy badge --data D --split s --datasets F --label-column l --text-column t --strict "
-        "--trusted --seeds 3 --seed 4 --rounds 5 --batch-size 6 --initial 7 --pool-size 8 --test-size 9 --scaling none "
-        "--max-budget-share 0.5 --label-noise 0.1 --learner softmax:C=2 --metric balanced-accuracy --round-cost 0.2 "
-        "--review-effort 0.3 --jobs 2 --backend ray --save-queries --out O"
+        "--policy a=margin --policy badge --data D --split s --datasets F --label-column l --text-column t "
+        "--text-encoder lsa --strict --trusted --seeds 3 --seed 4 --rounds 5 --batch-size 6 --initial 7 --pool-size 8 "
+        "--test-size 9 --scaling none --max-budget-share 0.5 --label-noise 0.1 --learner softmax:C=2 "
+        "--metric balanced-accuracy --round-cost 0.2 --review-effort 0.3 --jobs 2 --backend ray --save-queries --out O"
     )
     assert cli.main(["evaluate", *arguments.split()]) == cli.INTERRUPTED
     assert given == {
@@ -104,6 +104,7 @@ def test_every_flag_reaches_the_evaluation(monkeypatch):
         "split": "s",
         "datasets": "F",
         "label_column": "l",
+        "text_encoder": "lsa",
         "text_column": "t",
         "strict": True,
         "trusted": True,

@@ -66,6 +66,7 @@ def evaluate(
     datasets: str | Path | Iterable[str] | None = None,
     label_column: str | None = None,
     text_column: str | None = None,
+    text_encoder: str = "auto",
     strict: bool = False,
     seeds: int = 30,
     seed: int = 0,
@@ -98,6 +99,7 @@ def evaluate(
         datasets: names to keep, or a file with one name a line.
         label_column: of the tables in `data`.
         text_column: of the tables in `data`.
+        text_encoder: of that column: `auto`, `lsa`, `sentence-transformers`, ... (`al_gym.tasks.encoders`).
         strict: stop at the first dataset that cannot be used, instead of leaving it out.
         seeds: campaigns a dataset and policy.
         seed: the first of them.
@@ -155,6 +157,7 @@ def evaluate(
         datasets=datasets,
         label_column=label_column,
         text_column=text_column,
+        text_encoder=text_encoder,
         initial=initial,
         batch_size=batch_size,
         strict=strict,

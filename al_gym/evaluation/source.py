@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from al_gym.errors import ParameterError
 from al_gym.tasks.dataset import Dataset
 from al_gym.tasks.distribution import TaskDistribution
+from al_gym.tasks.encoders import resolve_text_encoder
 from al_gym.tasks.folder import load_folder, read_names
 from al_gym.tasks.load import TaskSpec, load_tasks
 from al_gym.tasks.suites import SUITES
@@ -52,6 +53,7 @@ def read_source(
     datasets: str | Path | Iterable[str] | None,
     label_column: str | None,
     text_column: str | None,
+    text_encoder: str,
     initial: Initial,
     batch_size: int,
     strict: bool,
@@ -69,21 +71,25 @@ def read_source(
     if datasets is not None:
         names = sorted(set(read_names(datasets) if isinstance(datasets, str | Path) else datasets))
     if tasks is not None:
-        if label_column is not None or text_column is not None:
-            raise ParameterError("label_column and text_column belong to the tables of data=.")
+        if label_column is not None or text_column is not None or text_encoder != "auto":
+            raise ParameterError("label_column, text_column and text_encoder belong to the tables of data=.")
         return _from_tasks(tasks, split, names)
     if split is not None:
         raise ParameterError("split belongs to tasks=; a folder is evaluated as a whole, and datasets= restricts it.")
+    text_encoder = "lsa" if text_column is None else resolve_text_encoder(text_encoder)
     found, report = load_folder(
         str(data),
         label_column=label_column,
         text_column=text_column,
+        text_encoder=text_encoder,
         datasets=names,
         initial=initial,
         batch_size=batch_size,
         strict=strict,
     )
     arguments = {"data": str(data), "label_column": label_column, "text_column": text_column, "datasets": names}
+    if text_column is not None:
+        arguments["text_encoder"] = text_encoder
     return Source(found, arguments, report.encoded, report.files, report.skipped, report.left_out)
 
 

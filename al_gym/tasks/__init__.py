@@ -1,6 +1,7 @@
 """Datasets, their sources, and the distributions that tasks are sampled from."""
 
 from al_gym.tasks.bundled import load_bundled
+from al_gym.tasks.class_folders import load_images, load_texts
 from al_gym.tasks.dataset import MODALITIES, Dataset
 from al_gym.tasks.distribution import Entry, TaskDistribution
 from al_gym.tasks.folder import FolderReport, load_folder
@@ -24,8 +25,10 @@ __all__ = [
     "list_suites",
     "load_bundled",
     "load_folder",
+    "load_images",
     "load_openml",
     "load_tasks",
+    "load_texts",
     "load_vision",
     "shared_rows",
     "synthetic_dataset",

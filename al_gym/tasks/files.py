@@ -11,7 +11,9 @@ from numpy.typing import NDArray
 
 from al_gym.errors import DatasetError
 from al_gym.tasks.dataset import Dataset
-from al_gym.tasks.encode import encode_columns, encode_labels, encode_text, whole_labels
+from al_gym.tasks.embedding_cache import DEFAULT_CACHE, cached_vectors
+from al_gym.tasks.encode import encode_columns, encode_labels, whole_labels
+from al_gym.tasks.encoders import make_text_encoder
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -32,10 +34,12 @@ class ReadOptions:
         label_column: the column that holds the label where a table has it; else one of `LABEL_COLUMNS`.
         text_column: the column that holds text where a table has it: the features are then the encoded text alone,
             as numbers of other scales beside it would drown it.
+        text_encoder: what encodes it, see `al_gym.tasks.encoders`.
     """
 
     label_column: str | None = None
     text_column: str | None = None
+    text_encoder: str = "lsa"
 
 
 def load_file(path: Path, family: str = "", options: ReadOptions = ReadOptions()) -> Dataset:
@@ -52,9 +56,11 @@ def load_file(path: Path, family: str = "", options: ReadOptions = ReadOptions()
     y = encode_labels(table[label])
     if options.text_column in table.columns:
         texts = table[options.text_column].fillna("").astype(str).tolist()
-        return Dataset.from_arrays(
-            path.stem, encode_text(texts), y, modality="text-embedding", family=family, source=path.name
-        )
+        encoder = make_text_encoder(options.text_encoder)
+        contents = [text.encode() for text in texts]
+        X = cached_vectors(encoder, contents, lambda: encoder(texts), name=path.stem, cache=DEFAULT_CACHE)
+        source = f"{path.name}, encoder {options.text_encoder}"
+        return Dataset.from_arrays(path.stem, X, y, modality="text-embedding", family=family, source=source)
     X, _ = encode_columns(table.drop(columns=label))
     return Dataset.from_arrays(path.stem, X, y, family=family, source=path.name)
 

@@ -15,6 +15,7 @@ from typing import Literal
 from al_gym.errors import DatasetError, ParameterError, UnknownNameError
 from al_gym.tasks.dataset import Dataset
 from al_gym.tasks.distribution import Entry, TaskDistribution
+from al_gym.tasks.encoders import resolve_text_encoder
 from al_gym.tasks.files import SUFFIXES, TABLE_SUFFIXES, ReadOptions, columns_beside_text, load_file, read_header
 
 #: A csv of this name with the columns `name` and `family` is the folder's manifest and never a dataset.
@@ -47,6 +48,7 @@ def load_folder(
     *,
     label_column: str | None = None,
     text_column: str | None = None,
+    text_encoder: str = "auto",
     datasets: str | Path | Iterable[str] | None = None,
     initial: Literal["per-class"] | int = "per-class",
     batch_size: int = 5,
@@ -64,6 +66,7 @@ def load_folder(
         folder: the files lie directly in it; files of other kinds and hidden ones are ignored.
         label_column: the label's column, in the tables that have it; else `label`, `target`, `class` or `y`.
         text_column: the text's column, in the tables that have it; their other columns are not used.
+        text_encoder: what encodes it: `auto`, or a name of `al_gym.tasks.encoders.TEXT_ENCODERS`.
         datasets: names to keep, or a file with one name a line (blank lines and lines that start with # are ignored).
         initial: how campaigns choose their seed set; a file with fewer items than that and one batch is skipped.
         batch_size: labels of one batch.
@@ -81,7 +84,9 @@ def load_folder(
     families = _read_manifest(root)
     if datasets is not None:
         paths = _restrict(paths, datasets)
-    options = ReadOptions(label_column, text_column)
+    options = ReadOptions(
+        label_column, text_column, "lsa" if text_column is None else resolve_text_encoder(text_encoder)
+    )
     _check_columns(paths.values(), options)
     entries = [
         Entry(name, families.get(name, name), partial(load_file, path, families.get(name, name), options))

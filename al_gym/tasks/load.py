@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from al_gym.errors import ParameterError, UnknownNameError
+from al_gym.tasks.class_folders import load_images, load_texts
 from al_gym.tasks.dataset import Dataset
 from al_gym.tasks.distribution import TaskDistribution
 from al_gym.tasks.folder import load_folder
@@ -22,9 +23,10 @@ def load_tasks(spec: TaskSpec, split: str | None = None) -> TaskDistribution:
 
     Args:
         spec: the name of a suite (`al_gym.list_suites()`), a folder of npz, csv and parquet files, `openml:61` or
-            `vision:cifar10` (several with commas between; downloaded when needed), a dataset, datasets, or a
-            distribution. A folder whose name is that of a suite is written `./NAME`. Files of a folder that cannot be
-            used are left out with a warning; `load_folder` reports or refuses them.
+            `vision:cifar10` (several with commas between; downloaded when needed), `images:FOLDER` or `texts:FOLDER`
+            with one folder a class (see `load_images`), a dataset, datasets, or a distribution. A folder whose name is
+            that of a suite is written `./NAME`. Files of a folder of tables that cannot be used are left out with a
+            warning; `load_folder` reports or refuses them.
         split: `train`, `valid` or `test`: the suite's own split, else a split by a hash of the family; None for all.
 
     Raises:
@@ -47,9 +49,9 @@ def _resolve(spec: TaskSpec) -> TaskDistribution:
         return spec
     if isinstance(spec, Dataset):
         return TaskDistribution([spec])
-    if isinstance(spec, str) and spec.partition(":")[0] in _ONLINE:
+    if isinstance(spec, str) and spec.partition(":")[0] in _BY_PREFIX:
         kind, _, names = spec.partition(":")
-        return TaskDistribution([_ONLINE[kind](name.strip()) for name in names.split(",")])
+        return TaskDistribution([_BY_PREFIX[kind](name.strip()) for name in names.split(",")])
     if isinstance(spec, str) and spec.partition(":")[0] in SUITES:
         return SUITES.make(spec)
     if isinstance(spec, str | Path):
@@ -75,4 +77,9 @@ def _vision(name: str) -> Dataset:
     return load_vision(name, download=True)
 
 
-_ONLINE: dict[str, Callable[[str], Dataset]] = {"openml": _openml, "vision": _vision}
+_BY_PREFIX: dict[str, Callable[[str], Dataset]] = {
+    "openml": _openml,
+    "vision": _vision,
+    "images": load_images,
+    "texts": load_texts,
+}
