@@ -2,7 +2,6 @@
 
 import bz2
 import gzip
-import hashlib
 import io
 import pickle
 import struct
@@ -17,51 +16,18 @@ import numpy as np
 import pytest
 import scipy.io
 import torchvision.datasets as tv
+from cifar_files import CIFAR_CLASSES, cifar_files, know_cifar, md5, write_files
 
 from al_gym.errors import DatasetError, ParameterError, UnknownNameError
 from al_gym.tasks.load import load_tasks
 from al_gym.tasks.vision import load_vision
 
 RNG = np.random.default_rng(0)
-CIFAR_CLASSES = ["airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"]
-
-
-def md5(data: bytes) -> str:
-    return hashlib.md5(data).hexdigest()
-
-
-def cifar_files(n_batches: int, n_items: int) -> tuple[dict[str, bytes], np.ndarray, list[int]]:
-    """Pickled batches as in cifar-10-batches-py: `data` (items, 3072) uint8, channel by channel, and `labels`."""
-    files, images, labels = {}, [], []
-    for name in [*(f"data_batch_{k + 1}" for k in range(n_batches)), "test_batch"]:
-        data = RNG.integers(0, 256, size=(n_items, 3072), dtype=np.uint8)
-        batch = {b"batch_label": name.encode(), b"labels": [i % 10 for i in range(n_items)], b"data": data}
-        files[name] = pickle.dumps({k.decode(): v for k, v in batch.items()}, protocol=2)
-        images.append(data)
-        labels += batch[b"labels"]
-    files["batches.meta"] = pickle.dumps(
-        {"num_cases_per_batch": n_items, "label_names": CIFAR_CLASSES, "num_vis": 3072}
-    )
-    return files, np.concatenate(images), labels
-
-
-def know_cifar(monkeypatch: pytest.MonkeyPatch, files: dict[str, bytes]) -> None:
-    """Tell torchvision the checksums of our files, as it knows those of the originals."""
-    batches = [[name, md5(data)] for name, data in files.items() if name.startswith("data_batch")]
-    monkeypatch.setattr(tv.CIFAR10, "train_list", batches)
-    monkeypatch.setattr(tv.CIFAR10, "test_list", [["test_batch", md5(files["test_batch"])]])
-    monkeypatch.setattr(tv.CIFAR10, "meta", {**tv.CIFAR10.meta, "md5": md5(files["batches.meta"])})
-
-
-def write(folder: Path, files: dict[str, bytes]) -> None:
-    folder.mkdir(parents=True)
-    for name, data in files.items():
-        (folder / name).write_bytes(data)
 
 
 def test_cifar10_batches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     files, images, labels = cifar_files(5, 20)
-    write(tmp_path / "cifar-10-batches-py", files)
+    write_files(tmp_path / "cifar-10-batches-py", files)
     know_cifar(monkeypatch, files)
     dataset = load_vision("cifar10", root=tmp_path)
     assert (dataset.name, dataset.family, dataset.modality) == ("cifar10", "cifar10", "image-raw")
@@ -80,7 +46,7 @@ def test_altered_cifar_is_refused_before_it_is_unpickled(tmp_path: Path, monkeyp
     files, _, _ = cifar_files(5, 20)
     know_cifar(monkeypatch, files)
     files["data_batch_3"] = pickle.dumps(pytest.fail)  # unpickling must not happen
-    write(tmp_path / "cifar-10-batches-py", files)
+    write_files(tmp_path / "cifar-10-batches-py", files)
     with pytest.raises(DatasetError, match=r"cifar10: its train files .* damaged .*download=True"):
         load_vision("cifar10", root=tmp_path)
 
@@ -127,7 +93,7 @@ def test_cifar100_takes_the_fine_labels(tmp_path: Path, monkeypatch: pytest.Monk
         fine = list(range(100))
         files[name] = pickle.dumps({"data": data, "fine_labels": fine, "coarse_labels": [k // 5 for k in fine]})
     files["meta"] = pickle.dumps({"fine_label_names": [f"fine {k}" for k in range(100)], "coarse_label_names": []})
-    write(tmp_path / "cifar-100-python", files)
+    write_files(tmp_path / "cifar-100-python", files)
     monkeypatch.setattr(tv.CIFAR100, "train_list", [["train", md5(files["train"])]])
     monkeypatch.setattr(tv.CIFAR100, "test_list", [["test", md5(files["test"])]])
     monkeypatch.setattr(tv.CIFAR100, "meta", {**tv.CIFAR100.meta, "md5": md5(files["meta"])})
@@ -157,7 +123,7 @@ def mnist_files() -> tuple[dict[str, bytes], np.ndarray, np.ndarray]:
 )
 def test_idx_files(tmp_path: Path, name: str, folder: str) -> None:
     files, images, labels = mnist_files()
-    write(tmp_path / folder / "raw", files)
+    write_files(tmp_path / folder / "raw", files)
     dataset = load_vision(name, root=tmp_path)
     np.testing.assert_array_equal(dataset.X, images.reshape(50, 784))
     np.testing.assert_array_equal(dataset.y, labels)
