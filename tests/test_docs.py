@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ import al_gym
 from al_gym.envs.rewards import REWARDS
 
 ROOT = Path(__file__).resolve().parent.parent
-HAND_WRITTEN = ["README.md", *sorted(f"docs/{path.name}" for path in (ROOT / "docs").glob("*.md"))]
+HAND_WRITTEN = ["README.md", *sorted(path.relative_to(ROOT).as_posix() for path in (ROOT / "docs").rglob("*.md"))]
 
 
 def load(path: Path) -> ModuleType:
@@ -125,7 +126,7 @@ def test_links_between_pages_lead_somewhere(pages: dict[str, str]) -> None:
         text = re.sub(r"```.*?```", "", (ROOT / name).read_text(), flags=re.DOTALL)
         folder = Path(name).parent
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", text):
-            path = folder / target
+            path = Path(os.path.normpath(folder / target))
             generated = path.is_relative_to("docs") and path.relative_to("docs").as_posix() in pages
             assert generated or (ROOT / path).exists(), f"{name} links to {target}, which does not exist"
 
@@ -178,6 +179,45 @@ def test_raw_rows_of_the_picture_come_from_the_documented_command(figure: Module
 def test_picture_is_drawn_from_the_raw_rows(figure: ModuleType, tmp_path: Path) -> None:
     figure.draw(pd.read_csv(RAW / "results.csv"), tmp_path / "curve.png")
     assert (tmp_path / "curve.png").read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+
+
+SCENARIO_PAGES = sorted((ROOT / "docs" / "scenarios").glob("*.md"))
+
+
+@pytest.fixture(scope="module")
+def scenarios() -> ModuleType:
+    return load(ROOT / "benchmarks" / "scenarios.py")
+
+
+def test_tables_of_the_scenarios_are_those_of_the_raw_rows(scenarios: ModuleType, tmp_path: Path) -> None:
+    assert {study.scenario for study in scenarios.STUDIES} == {page.stem for page in SCENARIO_PAGES}
+    for study in scenarios.STUDIES:
+        page = (ROOT / "docs" / "scenarios" / f"{study.scenario}.md").read_text()
+        assert f"<!-- {study.key} -->\n{scenarios.table(study)}\n<!-- end -->" in page, study.key
+        assert set(scenarios.load(study)[0]["policy"]) == set(study.policies)
+        assert ("synthetic" in study.title.lower()) == isinstance(study.tasks, str)
+
+
+@pytest.mark.slow
+def test_pictures_of_the_scenarios_are_drawn_from_the_raw_rows(scenarios: ModuleType, tmp_path: Path) -> None:
+    for page in SCENARIO_PAGES:
+        path = scenarios.draw(page.stem, tmp_path)
+        assert path.read_bytes()[:8] == b"\x89PNG\r\n\x1a\n"
+        assert (ROOT / "docs/images/scenarios" / path.name).is_file()
+        assert "not** included" in page.read_text() and "synthetic" in page.read_text().lower()
+
+
+def test_differences_from_margin_are_paired(scenarios: ModuleType) -> None:
+    rows = [
+        ("d", seed, policy, 0.5 + 0.1 * seed + gain)
+        for seed in range(4)
+        for policy, gain in (("margin", 0), ("p", 0.02))
+    ]
+    campaigns = pd.DataFrame(rows, columns=["dataset", "seed", "policy", "aulc"])
+    assert scenarios.difference(campaigns, "p") == "+2.0 ± 0.0"
+    assert scenarios.difference(campaigns, "margin") == ""
+    campaigns.loc[(campaigns["policy"] == "p") & (campaigns["seed"] < 2), "aulc"] += 0.04
+    assert scenarios.difference(campaigns, "p") == "+4.0 ± 3.7"  # 3.182 * 2.309 / 2
 
 
 def test_curve_is_the_mean_over_datasets_of_the_mean_over_seeds(figure: ModuleType) -> None:
