@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -12,10 +11,10 @@ from numpy.typing import NDArray
 
 from al_gym.campaign import Campaign
 from al_gym.envs.observations import Observer
-from al_gym.errors import ParameterError, PolicyError
+from al_gym.errors import PolicyError
 from al_gym.pool import PoolView
 from al_gym.registry import Registry
-from al_gym.strategies import Strategy, make_strategy
+from al_gym.strategies import Strategy
 
 Ints = NDArray[np.int64]
 Bools = NDArray[np.bool_]
@@ -119,8 +118,8 @@ class Policy(ABC):
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """One name a strategy."""
-        return tuple(strategy.name for strategy in self.strategies)
+        """One name a strategy, with its parameters where it was made from text."""
+        return tuple(strategy.label or strategy.name for strategy in self.strategies)
 
     def begin(self, n_campaigns: int, batch_size: int) -> None:
         """Forget everything: `n_campaigns` new campaigns start, in slots from 0; policies with a state override it."""
@@ -141,19 +140,13 @@ class Policy(ABC):
 
     def fingerprint(self) -> str:
         """What decides this policy's numbers, as text: a restarted evaluation refuses another one under its name."""
+        if "shipped" in self.spec.partition(":")[2]:  # a list that moves with the shipped policy
+            return f"{self.spec} {'+'.join(self.labels)}"
         return self.spec or f"{type(self).__module__}.{type(self).__qualname__}"
 
 
 POLICIES: Registry[Policy] = Registry("policy", "al_gym.policies")
 register_policy = POLICIES.register
-
-
-def parse_strategies(strategies: str | Sequence[str | Strategy]) -> tuple[Strategy, ...]:
-    """Strategies from a sequence of specs or objects, or from text such as 'margin+badge'."""
-    specs = strategies.split("+") if isinstance(strategies, str) else strategies
-    if not specs:
-        raise ParameterError("a policy needs at least one strategy.")
-    return tuple(make_strategy(spec) for spec in specs)
 
 
 def look(

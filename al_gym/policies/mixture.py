@@ -9,7 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from al_gym.policies.base import Choice, Context, Floats, Ints, Policy, parse_strategies
+from al_gym.policies.base import Choice, Context, Floats, Ints, Policy
+from al_gym.policies.strategy_lists import parse_strategies
 from al_gym.pool import PoolView
 from al_gym.strategies import Strategy
 

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from al_gym.envs.engine import DEFAULT_STRATEGIES
-from al_gym.policies.base import Choice, Context, Policy, parse_strategies, register_policy
+from al_gym.policies.base import Choice, Context, Policy, register_policy
+from al_gym.policies.strategy_lists import parse_strategies
 from al_gym.strategies import Strategy
 
 

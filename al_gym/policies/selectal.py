@@ -11,7 +11,8 @@ from torch import Tensor
 
 from al_gym.errors import ParameterError
 from al_gym.learners import make_learner
-from al_gym.policies.base import Choice, Context, Floats, Ints, Policy, parse_strategies, register_policy
+from al_gym.policies.base import Choice, Context, Floats, Ints, Policy, register_policy
+from al_gym.policies.strategy_lists import parse_strategies
 from al_gym.pool import PoolView, Shape
 from al_gym.pool.arrays import PoolArrays
 from al_gym.strategies import Strategy

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from al_gym.errors import ParameterError
-from al_gym.policies.base import Choice, Context, Policy, parse_strategies, register_policy
+from al_gym.policies.base import Choice, Context, Policy, register_policy
+from al_gym.policies.strategy_lists import parse_strategies
 
 
 @register_policy("switch")

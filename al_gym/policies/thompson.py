@@ -9,8 +9,9 @@ from scipy.special import betaincinv
 
 from al_gym.envs.engine import DEFAULT_STRATEGIES
 from al_gym.errors import ParameterError
-from al_gym.policies.base import Choice, Context, Floats, Ints, Policy, parse_strategies, register_policy
+from al_gym.policies.base import Choice, Context, Floats, Ints, Policy, register_policy
 from al_gym.policies.mixture import widened
+from al_gym.policies.strategy_lists import parse_strategies
 from al_gym.pool import PoolView
 from al_gym.strategies import Strategy
 from al_gym.strategies.checks import number, one_of

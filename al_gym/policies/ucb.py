@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from al_gym.envs.engine import DEFAULT_STRATEGIES
-from al_gym.policies.base import Choice, Context, Ints, Policy, parse_strategies, register_policy
+from al_gym.policies.base import Choice, Context, Ints, Policy, register_policy
+from al_gym.policies.strategy_lists import parse_strategies
 from al_gym.policies.thompson import REWARDS, class_values, successes
 from al_gym.strategies import Strategy
 from al_gym.strategies.checks import number, one_of

@@ -26,4 +26,6 @@ def make_strategy(spec: str | Strategy) -> Strategy:
         return spec
     if is_reference(spec) and spec.partition(":")[0].strip() not in STRATEGIES:
         return import_strategy(spec)
-    return STRATEGIES.make(spec)
+    strategy = STRATEGIES.make(spec)
+    strategy.label = spec.replace(" ", "")
+    return strategy

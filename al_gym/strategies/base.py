@@ -24,10 +24,12 @@ class Strategy(ABC):
     Attributes:
         name: the registered name; the stream of ties and draws is keyed by it.
         deterministic: whether the selection is the same for every task key, ties aside.
+        label: the text it was made from, so that tables tell two settings of it apart; empty if it was not.
     """
 
     name: ClassVar[str] = ""
     deterministic: ClassVar[bool] = True
+    label: str = ""
 
     @abstractmethod
     def select(self, view: PoolView, k: Tensor, stream: Stream) -> Tensor:

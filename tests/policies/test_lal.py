@@ -12,9 +12,9 @@ from al_gym.errors import PolicyError
 from al_gym.evaluation.rollout import roll_out
 from al_gym.policies import POLICIES
 from al_gym.policies.base import decide, look
-from al_gym.policies.lal import describe, feature_names
 from al_gym.policies.mixture import propose
 from al_gym.policies.network import Network
+from al_gym.policies.proposal_network import describe, feature_names
 
 
 def write(path, weight, features=None):
