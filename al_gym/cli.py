@@ -176,6 +176,7 @@ def _add_data(group: argparse._ArgumentGroup) -> None:
     add("--label-column", metavar="NAME", help="the label's column in csv and parquet files")
     add("--text-column", metavar="NAME", help="a column of texts in csv and parquet files")
     add("--text-encoder", default="auto", metavar="NAME", help="auto, lsa or sentence-transformers (auto)")
+    add("--group-column", metavar="NAME", help="a column of sites or patients: none in pool and test set of one task")
     add("--strict", action="store_true", help="stop at a dataset that cannot be used, instead of skipping it")
     add("--trusted", action="store_true", help="load policies from a pickle too (.zip of stable-baselines3)")
 

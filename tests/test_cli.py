@@ -92,7 +92,8 @@ def test_every_flag_reaches_the_evaluation(monkeypatch):
 
     arguments = (
         "--policy a=margin --policy badge --data D --split s --datasets F --label-column l --text-column t "
-        "--text-encoder lsa --strict --trusted --seeds 3 --seed 4 --rounds 5 --batch-size 6 --initial 7 --pool-size 8 "
+        "--text-encoder lsa --group-column g --strict "
+        "--trusted --seeds 3 --seed 4 --rounds 5 --batch-size 6 --initial 7 --pool-size 8 "
         "--test-size 9 --scaling none --max-budget-share 0.5 --label-noise 0.1 --learner softmax:C=2 "
         "--metric balanced-accuracy --round-cost 0.2 --review-effort 0.3 --jobs 2 --backend ray --save-queries --out O"
     )
@@ -105,6 +106,7 @@ def test_every_flag_reaches_the_evaluation(monkeypatch):
         "datasets": "F",
         "label_column": "l",
         "text_encoder": "lsa",
+        "group_column": "g",
         "text_column": "t",
         "strict": True,
         "trusted": True,

@@ -67,6 +67,7 @@ def evaluate(
     label_column: str | None = None,
     text_column: str | None = None,
     text_encoder: str = "auto",
+    group_column: str | None = None,
     strict: bool = False,
     seeds: int = 30,
     seed: int = 0,
@@ -100,6 +101,7 @@ def evaluate(
         label_column: of the tables in `data`.
         text_column: of the tables in `data`.
         text_encoder: of that column: `auto`, `lsa`, `sentence-transformers`, ... (`al_gym.tasks.encoders`).
+        group_column: of the tables in `data`: its groups never stand in pool and test set of one task.
         strict: stop at the first dataset that cannot be used, instead of leaving it out.
         seeds: campaigns a dataset and policy.
         seed: the first of them.
@@ -158,6 +160,7 @@ def evaluate(
         label_column=label_column,
         text_column=text_column,
         text_encoder=text_encoder,
+        group_column=group_column,
         initial=initial,
         batch_size=batch_size,
         strict=strict,

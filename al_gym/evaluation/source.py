@@ -54,6 +54,7 @@ def read_source(
     label_column: str | None,
     text_column: str | None,
     text_encoder: str,
+    group_column: str | None,
     initial: Initial,
     batch_size: int,
     strict: bool,
@@ -71,8 +72,8 @@ def read_source(
     if datasets is not None:
         names = sorted(set(read_names(datasets) if isinstance(datasets, str | Path) else datasets))
     if tasks is not None:
-        if label_column is not None or text_column is not None or text_encoder != "auto":
-            raise ParameterError("label_column, text_column and text_encoder belong to the tables of data=.")
+        if (label_column, text_column, text_encoder, group_column) != (None, None, "auto", None):
+            raise ParameterError("label_column, text_column, group_column and text_encoder belong to data=.")
         return _from_tasks(tasks, split, names)
     if split is not None:
         raise ParameterError("split belongs to tasks=; a folder is evaluated as a whole, and datasets= restricts it.")
@@ -82,6 +83,7 @@ def read_source(
         label_column=label_column,
         text_column=text_column,
         text_encoder=text_encoder,
+        group_column=group_column,
         datasets=names,
         initial=initial,
         batch_size=batch_size,
@@ -90,6 +92,8 @@ def read_source(
     arguments = {"data": str(data), "label_column": label_column, "text_column": text_column, "datasets": names}
     if text_column is not None:
         arguments["text_encoder"] = text_encoder
+    if group_column is not None:
+        arguments["group_column"] = group_column
     return Source(found, arguments, report.encoded, report.files, report.skipped, report.left_out)
 
 

@@ -35,11 +35,13 @@ class ReadOptions:
         text_column: the column that holds text where a table has it: the features are then the encoded text alone,
             as numbers of other scales beside it would drown it.
         text_encoder: what encodes it, see `al_gym.tasks.encoders`.
+        group_column: the column that names the group of each row (site, patient) where a table has it; no feature.
     """
 
     label_column: str | None = None
     text_column: str | None = None
     text_encoder: str = "lsa"
+    group_column: str | None = None
 
 
 def load_file(path: Path, family: str = "", options: ReadOptions = ReadOptions()) -> Dataset:
@@ -54,15 +56,30 @@ def load_file(path: Path, family: str = "", options: ReadOptions = ReadOptions()
     table = read_table(path, options)
     label = find_label(list(table.columns), options)
     y = encode_labels(table[label])
+    groups = _groups(table, options)
     if options.text_column in table.columns:
         texts = table[options.text_column].fillna("").astype(str).tolist()
         encoder = make_text_encoder(options.text_encoder)
         contents = [text.encode() for text in texts]
         X = cached_vectors(encoder, contents, lambda: encoder(texts), name=path.stem, cache=DEFAULT_CACHE)
         source = f"{path.name}, encoder {options.text_encoder}"
-        return Dataset.from_arrays(path.stem, X, y, modality="text-embedding", family=family, source=source)
-    X, _ = encode_columns(table.drop(columns=label))
-    return Dataset.from_arrays(path.stem, X, y, family=family, source=path.name)
+        return Dataset.from_arrays(
+            path.stem, X, y, modality="text-embedding", family=family, source=source, groups=groups
+        )
+    X, _ = encode_columns(table.drop(columns=[label] if groups is None else [label, options.group_column]))
+    return Dataset.from_arrays(path.stem, X, y, family=family, source=path.name, groups=groups)
+
+
+def _groups(table: pd.DataFrame, options: ReadOptions) -> NDArray[Any] | None:
+    """(items,) names of the groups, where the table has them; DatasetError if a row has none."""
+    if options.group_column not in table.columns:
+        return None
+    column = table[options.group_column]
+    if column.isna().any():
+        raise DatasetError(
+            f"{int(column.isna().sum())} rows have no group in column {column.name!r}; fill or drop them."
+        )
+    return column.astype(str).to_numpy(dtype=np.str_)
 
 
 def _load_npz(path: Path, family: str) -> Dataset:
@@ -112,7 +129,8 @@ def columns_beside_text(path: Path, options: ReadOptions) -> tuple[str, ...]:
     header = read_header(path)
     if options.text_column not in header:
         return ()
-    return tuple(name for name in header if name not in (options.text_column, find_label(header, options)))
+    used = (options.text_column, options.group_column, find_label(header, options))
+    return tuple(name for name in header if name not in used)
 
 
 def read_header(path: Path) -> list[str]:

@@ -49,6 +49,7 @@ def load_folder(
     label_column: str | None = None,
     text_column: str | None = None,
     text_encoder: str = "auto",
+    group_column: str | None = None,
     datasets: str | Path | Iterable[str] | None = None,
     initial: Literal["per-class"] | int = "per-class",
     batch_size: int = 5,
@@ -67,6 +68,8 @@ def load_folder(
         label_column: the label's column, in the tables that have it; else `label`, `target`, `class` or `y`.
         text_column: the text's column, in the tables that have it; their other columns are not used.
         text_encoder: what encodes it: `auto`, or a name of `al_gym.tasks.encoders.TEXT_ENCODERS`.
+        group_column: the column that names each row's group (site, patient), in the tables that have it: no group
+            stands in pool and test set of one task.
         datasets: names to keep, or a file with one name a line (blank lines and lines that start with # are ignored).
         initial: how campaigns choose their seed set; a file with fewer items than that and one batch is skipped.
         batch_size: labels of one batch.
@@ -77,16 +80,16 @@ def load_folder(
 
     Raises:
         DatasetError: no such folder, no file that can be used, equal stems, or, if `strict`, a file to skip.
-        UnknownNameError: `datasets` names one that is not in the folder; no table has `label_column` or `text_column`.
+        UnknownNameError: `datasets` names one that is not in the folder; no table has the label, text or
+            group column.
     """
     root = Path(folder)
     paths = _find_files(root)
     families = _read_manifest(root)
     if datasets is not None:
         paths = _restrict(paths, datasets)
-    options = ReadOptions(
-        label_column, text_column, "lsa" if text_column is None else resolve_text_encoder(text_encoder)
-    )
+    encoder = "lsa" if text_column is None else resolve_text_encoder(text_encoder)
+    options = ReadOptions(label_column, text_column, encoder, group_column)
     _check_columns(paths.values(), options)
     entries = [
         Entry(name, families.get(name, name), partial(load_file, path, families.get(name, name), options))
@@ -194,11 +197,14 @@ def _restrict(paths: dict[str, Path], datasets: str | Path | Iterable[str]) -> d
 
 def _check_columns(paths: Iterable[Path], options: ReadOptions) -> None:
     """Refuse column names that no table has."""
-    asked = {"label": options.label_column, "text": options.text_column}
+    asked = {"label": options.label_column, "text": options.text_column, "group": options.group_column}
     if not any(asked.values()):
         return
-    if options.text_column == options.label_column:
-        raise ParameterError(f"column {options.text_column!r} cannot be both the label and the text; name two.")
+    named = [column for column in asked.values() if column is not None]
+    twice = next((column for column in named if named.count(column) > 1), None)
+    if twice is not None:
+        both = " and ".join(f"the {kind}" for kind, column in asked.items() if column == twice)
+        raise ParameterError(f"column {twice!r} cannot be both {both}; name two.")
     seen: set[str] = set()
     for path in paths:
         if path.suffix.lower() in TABLE_SUFFIXES:

@@ -188,7 +188,7 @@ def write_mails(folder: Path, n: int = 40) -> Path:
 
 def test_text_files_are_encoded_by_their_words(tmp_path: Path, empty_home: Path) -> None:
     folder = write_mails(tmp_path / "mails")
-    data = load_texts(folder)
+    data = load_texts(folder, encoder="lsa")
     assert (data.name, data.modality, data.class_names) == ("mails", "text-embedding", ("ham", "spam"))
     train = np.arange(80) % 40 < 20
     assert LogisticRegression().fit(data.X[train], data.y[train]).score(data.X[~train], data.y[~train]) > 0.95

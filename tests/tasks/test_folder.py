@@ -237,3 +237,22 @@ def test_npz_files_carry_sides_and_groups(tmp_path: Path) -> None:
     assert tasks.get("shift").sides.tolist() == [1, 2, 0] * 20
     assert tasks.get("shift").class_names == ("no", "yes")
     assert tasks.get("sites").groups.tolist() == [0] * 20 + [1] * 20 + [2] * 20
+
+
+def test_a_column_of_a_table_names_the_groups_and_is_no_feature(tmp_path: Path) -> None:
+    rows = [f"{i * 0.37 % 1:.2f},{'ab'[i % 2]},site {i // 20},word {i % 7}" for i in range(60)]
+    (tmp_path / "sites.csv").write_text("\n".join(["x,label,site,note", *rows]))
+    data = load_folder(tmp_path, group_column="site")[0].get("sites")
+    assert data.groups.tolist() == [0] * 20 + [1] * 20 + [2] * 20
+    assert data.n_features == 1 + 7
+    tasks, report = load_folder(tmp_path, group_column="site", text_column="note", text_encoder="lsa")
+    assert tasks.get("sites").groups.tolist() == data.groups.tolist()
+    assert report.left_out == {"sites": ("x",)}
+    assert load_folder(tmp_path)[0].get("sites").groups is None
+    with pytest.raises(UnknownNameError, match="'site'"):
+        load_folder(tmp_path, group_column="sites")
+    with pytest.raises(ParameterError, match="'site' cannot be both the text and the group"):
+        load_folder(tmp_path, group_column="site", text_column="site")
+    (tmp_path / "sites.csv").write_text("\n".join(["x,label,site,note", *rows, "0.5,a,,word 1"]))
+    with pytest.raises(DatasetError, match="1 rows have no group in column 'site'"):
+        load_folder(tmp_path, group_column="site")
