@@ -12,6 +12,7 @@ from al_gym.tasks import Dataset, list_suites, load_tasks
 from al_gym.tasks.dataset import HOLDOUT_ONLY, POOL_ONLY
 from al_gym.tasks.synthetic.scenario import COUNTS
 from al_gym.tasks.task import make_task
+from al_gym.testing import CHECKS, check_vector_env
 
 SCENARIOS = ("medical-imaging", "text-sentiment", "defect-inspection", "driving-perception")
 
@@ -154,3 +155,10 @@ def test_drives_are_tested_in_another_domain() -> None:
         model = LogisticRegression(max_iter=500).fit(X[fitted], data.y[fitted])
         gaps.append(model.score(X[tested], data.y[tested]) - model.score(X[other], data.y[other]))
     assert np.mean(gaps) > 0.05
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["medical-imaging", "driving-perception"])
+def test_vector_envs_equal_single_envs_where_groups_or_sides_bound_the_split(name: str) -> None:
+    arguments = {"tasks": name, "budget": 15}
+    assert check_vector_env("al_gym/Strategy-v0", num_envs=3, episodes=2, env_kwargs=arguments) == list(CHECKS)
