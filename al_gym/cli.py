@@ -19,7 +19,7 @@ from al_gym.errors import AlGymError
 if TYPE_CHECKING:
     from al_gym.evaluation.api import EvaluationResult
 
-KINDS = ("environments", "strategies", "learners", "suites", "policies", "rewards")
+KINDS = ("environments", "strategies", "learners", "suites", "policies", "rewards", "image-encoders", "text-encoders")
 BAD_INPUT = 2
 INTERRUPTED = 130
 
@@ -67,6 +67,7 @@ def _complain(text: str) -> None:
 def _list(options: argparse.Namespace) -> int:
     """Names and one-line descriptions."""
     from rich.console import Console
+    from rich.markup import escape
     from rich.table import Table
 
     console = Console()
@@ -75,7 +76,7 @@ def _list(options: argparse.Namespace) -> int:
         table.add_column(no_wrap=True, style="bold")
         table.add_column()
         for name, line in _describe(kind).items():
-            table.add_row(name, line)
+            table.add_row(name, escape(line))
         console.print(table, "")
     return 0
 
@@ -83,6 +84,7 @@ def _list(options: argparse.Namespace) -> int:
 def _describe(kind: str) -> Mapping[str, str]:
     import al_gym
     from al_gym.envs.rewards import REWARDS
+    from al_gym.tasks.encoders import IMAGE_ENCODERS, TEXT_ENCODERS
 
     known: dict[str, Callable[[], Mapping[str, str]]] = {
         "environments": _environments,
@@ -91,6 +93,8 @@ def _describe(kind: str) -> Mapping[str, str]:
         "suites": al_gym.list_suites,
         "policies": al_gym.list_policies,
         "rewards": REWARDS.describe,
+        "image-encoders": IMAGE_ENCODERS.describe,
+        "text-encoders": TEXT_ENCODERS.describe,
     }
     return known[kind]()
 

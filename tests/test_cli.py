@@ -35,9 +35,18 @@ def test_list_names_everything(capsys):
     status, out, _ = call(capsys, "list")
     assert status == 0
     names = [*al_gym.list_strategies(), *al_gym.list_learners(), *al_gym.list_suites(), *al_gym.list_policies()]
-    for name in [*names, "al_gym/Strategy-v0", "al_gym/Budget-v0", "al_gym/StrategyBudget-v0", "advantage"]:
+    for name in [
+        *names,
+        "descriptor",
+        "lsa",
+        "al_gym/Strategy-v0",
+        "al_gym/Budget-v0",
+        "al_gym/StrategyBudget-v0",
+        "advantage",
+    ]:
         assert re.search(rf"^\s*{re.escape(name)}\s", out, re.MULTILINE), name
     assert "smallest gap between the two most probable classes" in " ".join(out.split())
+    assert 'needs `pip install "al-gym[text]"`' in " ".join(out.split()), "brackets are text, not markup"
 
 
 @pytest.mark.parametrize("kind", cli.KINDS)

@@ -32,8 +32,7 @@ class BackboneEncoder(ImageEncoder):
     Nothing is downloaded here: `python -c "import torchvision; torchvision.models.resnet18(weights='DEFAULT')"` puts
     weights where this encoder looks, or name a file of them. Images are prepared as the weights' own recipe says.
 
-    **Source:** Razavian et al. 2014, *CNN features off-the-shelf*. **Cost:** ResNet-18 about 20 to 60 ms an image on
-    one core.
+    **Source:** Razavian et al. 2014, *CNN features off-the-shelf*. **Cost:** one forward pass an image.
 
     Args:
         architecture: name of a classifier of torchvision that ends in a linear layer.
