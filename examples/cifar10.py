@@ -5,7 +5,7 @@
 The files are those of torchvision (`DIR/cifar-10-batches-py`). The 50,000 training images are split 80/20 with seed 42:
 the pool comes from the 80 %, the test images from the 20 %. Every round the policy picks a strategy (adapt), the
 strategy picks images (select), their labels are revealed (label), and the network is trained on all labels (update).
-One core takes minutes for the default sizes; `--device cuda` trains on a GPU.
+One core takes a minute or more a policy for the default sizes; `--device cuda` trains on a GPU.
 """
 
 from __future__ import annotations
