@@ -12,7 +12,7 @@ from al_gym.policies.strategy_lists import parse_strategies
 from al_gym.strategies import make_strategy
 
 LIST = "random+margin+uherding:power=2;width=0.5+uherding"
-SWITCHING = ("exp4p", "thompson", "ucb", "comb", "lal", "imitation", "oracle", "random-strategy")
+SWITCHING = ("exp4p", "thompson", "ucb", "comb", "lal", "imitation", "oracle", "random-strategy", "adaptive")
 
 
 def test_parameters_inside_a_strategy_are_separated_by_semicolons():
