@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -27,15 +28,15 @@ from al_gym.evaluation.source import read_source  # noqa: E402
 from al_gym.policies import Policy, load_policy  # noqa: E402
 from al_gym.policies.agent import AgentPolicy  # noqa: E402
 
-SOURCE = ("data", "tasks", "split", "datasets", "label_column", "text_column", "text_encoder")
-DEFAULTS = {"text_encoder": "auto"}  # saved for tables of text only
-REGIME = tuple(Regime.__dataclass_fields__)
+DEFAULTS = {name: p.default for name, p in signature(al_gym.evaluate).parameters.items() if p.default is not p.empty}
+SOURCE = [name for name in signature(read_source).parameters if name in DEFAULTS]
+KEPT = {*SOURCE, *Regime.__dataclass_fields__, "metric", "round_cost", "strict"}
 
 
 def arguments_of(folder: Path) -> dict[str, Any]:
     """What `al_gym.evaluate` was called with to make `folder`, without policies."""
     stored = json.loads((folder / "summary.json").read_text(encoding="utf-8"))["arguments"]
-    known = {key: stored[key] for key in (*SOURCE, *REGIME, "metric", "round_cost", "strict") if key in stored}
+    known = {key: value for key, value in stored.items() if key in KEPT}
     learner = dict(stored["learner"])
     name = learner.pop("name")
     settings = ",".join(f"{key}={value}" for key, value in learner.items())
@@ -50,10 +51,7 @@ def ablate(policy: Policy, folder: Path, *, donor_seeds: int, jobs: int, seed: i
     recording = Recording(policy)
     found = al_gym.evaluate({"recorded": recording}, jobs=1, **arguments | {"seeds": len(recorded)})
     names = sorted(found.results["dataset"].unique())
-    source = read_source(
-        **{key: arguments.get(key, DEFAULTS.get(key)) for key in SOURCE},
-        **{key: arguments[key] for key in ("initial", "batch_size", "strict")},
-    )
+    source = read_source(**{key: arguments.get(key, DEFAULTS[key]) for key in SOURCE})
     datasets = [source.tasks.get(name) for name in names]
     donors = draw_donors(datasets, range(first, first + count), recorded, seed=seed)
     shuffled = Shuffled(policy, recording.recorded, donors)
