@@ -7,13 +7,10 @@ from typing import NamedTuple
 
 import numba as nb
 import numpy as np
-from numpy.typing import NDArray
 
-from al_gym.kernels.blas import FASTMATH, gemm
+from al_gym.kernels.blas import FASTMATH
+from al_gym.kernels.product import BLOCK, Floats, product
 
-Floats = NDArray[np.floating]
-
-BLOCK = 16
 RIDGE = 8
 """Smallest ridge of the inverted matrix, as a share of its trace in units of the rounding error."""
 
@@ -24,7 +21,7 @@ class Preconditioner(NamedTuple):
     Attributes:
         inverse: (n, stride), multiplies rows of coefficients from the right.
         column: (3, stride): n = A^-1 a; k, the same as what pairs with a gradient; the Schur complement of A.
-        scratch: (items, stride), one row is enough over items.
+        scratch: (n, width), one row is enough over items.
         panel: (2 * BLOCK, stride).
         weight: (1, width), curvature of each labelled item.
     """
@@ -60,7 +57,7 @@ def _invert_small(A: Floats, start: int, size: int, out: Floats, pivots: Floats)
 def invert_spd(A: Floats, n: int, panel: Floats) -> None:
     """Replace the SPD matrix A[:n, :n] by its inverse: Gauss-Jordan on blocks, most of it in matrix products.
 
-    `panel` is (2 * BLOCK, stride of A).
+    `panel` is (2 * BLOCK, stride of A). Columns of A beyond n are zero and stay so.
     """
     stride = A.shape[1]
     block, pivots = np.empty((BLOCK, BLOCK), A.dtype), np.empty(BLOCK, A.dtype)
@@ -70,17 +67,17 @@ def invert_spd(A: Floats, n: int, panel: Floats) -> None:
         _invert_small(A, start, size, block, pivots)
         for i in range(n):
             for j in range(size):
-                column[i, j] = A[i, start + j]
+                column[i, j] = -A[i, start + j]
                 A[i, start + j] = 0
         for i in range(size):
             for j in range(size):
                 column[start + i, j] = 0
             A[start + i, start + i] = 1
-        gemm(False, False, size, n, size, 1, block, BLOCK, A[start:], stride, 0, row, stride)
+        product(size, size, stride, block, BLOCK, A[start:], stride, False, row, stride)
         for i in range(size):
             for j in range(n):
                 A[start + i, j] = row[i, j]
-        gemm(False, False, n, n, size, -1, column, BLOCK, row, stride, 1, A, stride)
+        product(n, size, stride, column, BLOCK, row, stride, True, A, stride)
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
@@ -95,35 +92,29 @@ def _add_ridge(A: Floats, n: int, penalty: float) -> float:
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _scale_items(X: Floats, weight: Floats, items: int, n: int, S: Floats, a: Floats) -> None:
-    """S = diag(weight)^1/2 X and a = X' weight."""
-    for i in range(items):
-        root = math.sqrt(weight[i])
-        for j in range(n):
-            S[i, j] = root * X[i, j]
-        for j in range(n):
-            a[j] += root * S[i, j]
-
-
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
-def factor_features(pre: Preconditioner, X: Floats, items: int, n: int, penalty: float) -> None:
+def factor_features(pre: Preconditioner, F: Floats, X: Floats, items: int, n: int, penalty: float) -> None:
     """Preconditioner over feature weights, from `pre.weight`: A = X' diag(weight) X + penalty.
 
     Args:
         pre: written.
-        X: (items or more, features or more) item-major.
+        F: (n, width) features, zero beyond the items.
+        X: (items, stride) the same item-major, zero beyond n.
         items: true number of labelled items.
         n: true number of features.
         penalty: L2 weight.
     """
-    A, S, stride = pre.inverse, pre.scratch, pre.inverse.shape[1]
+    A, S, weight = pre.inverse, pre.scratch, pre.weight[0]
+    stride, width = A.shape[1], F.shape[1]
     pre.column[:] = 0
     n_vector, a = pre.column[0], pre.column[1]
-    _scale_items(X, pre.weight[0], items, n, S, a)
-    gemm(True, False, n, n, items, 1, S, stride, S, stride, 0, A, stride)
+    for j in range(n):
+        for i in range(items):
+            S[j, i] = weight[i] * F[j, i]
+    product(n, items, stride, S, width, X, stride, False, A, stride)
+    product(1, items, stride, weight, width, X, stride, False, a, stride)
     _add_ridge(A, n, penalty)
     invert_spd(A, n, pre.panel)
-    gemm(False, False, 1, n, n, 1, a, stride, A, stride, 0, n_vector, stride)
+    product(1, n, stride, a, stride, A, stride, False, n_vector, stride)
     covered, total = A.dtype.type(0), A.dtype.type(0)
     for j in range(n):
         covered += a[j] * n_vector[j]
@@ -145,14 +136,16 @@ def factor_items(pre: Preconditioner, K: Floats, items: int, penalty: float) -> 
     for i in range(items):
         for j in range(items):
             A[i, j] = root[i] * K[i, j] * root[j]
+        for j in range(items, stride):
+            A[i, j] = 0
     ridge = _add_ridge(A, items, penalty)
     invert_spd(A, items, pre.panel)
     for i in range(items):
         inverse = 1 / root[i]
         for j in range(items):
             A[i, j] *= inverse * root[j]
-    gemm(False, False, 1, items, items, 1, weight, stride, A, stride, 0, pre.column[0], stride)
-    gemm(False, False, 1, items, items, 1, pre.column[0], stride, K, stride, 0, pre.column[1], stride)
+    product(1, items, stride, weight, stride, A, stride, False, pre.column[0], stride)
+    product(1, items, stride, pre.column[0], stride, K, stride, False, pre.column[1], stride)
     total = A.dtype.type(0)
     for i in range(items):
         total += pre.column[0, i]

@@ -33,7 +33,9 @@ class Fit(NamedTuple):
         logit: (3, classes, width).
         item: (4, width), sums over classes.
         loop: (2, MEMORY), 1 / (step * change) and shares of the two-loop recursion.
-        X: item-major features.
+        X: item-major features, as stored.
+        turned: (features, width) the same feature-major; F itself over features.
+        rows: (items, stride) a copy of X with zeros beyond n; over features only.
         label: (items,) int64 among the classes seen.
         classes, items, n, stride, width: sizes; n is the number of coefficients of a class.
         span: whether coefficients belong to items (E is D @ K) or to features (E is D).
@@ -46,6 +48,8 @@ class Fit(NamedTuple):
     item: Floats
     loop: Floats
     X: Floats
+    turned: Floats
+    rows: Floats
     label: Ints
     classes: int
     items: int
@@ -72,11 +76,12 @@ def _take(work: Floats, used: Ints, rows: int, columns: int) -> Floats:
 
 @nb.njit(error_model="numpy")
 def carve(
-    work: Floats, X: Floats, label: Ints, classes: int, n: int, span: bool, penalty: float
+    work: Floats, X: Floats, label: Ints, classes: int, features: int, span: bool, penalty: float
 ) -> tuple[Fit, Preconditioner]:
-    """The buffers of one fit; those whose padding is read are zeroed."""
+    """The buffers of one fit; those whose padding is read and that are not written whole are zeroed."""
     used = np.zeros(1, np.int64)
     items = len(label)
+    n = items if span else features
     stride, width = padded(n), padded(items)
     size = classes * stride + padded(classes)
     vector = _take(work, used, 5 + 3 * MEMORY, size)
@@ -91,15 +96,18 @@ def carve(
         zeroed[i] = 0
     F = _take(work, used, n, width)
     inverse, panel = _take(work, used, n, stride), _take(work, used, 2 * BLOCK, stride)
-    fit = Fit(F, vector, logit, item, loop, X, label, classes, items, n, stride, width, span, penalty)
-    scratch = _take(work, used, 1 if span else items, stride)
+    turned = _take(work, used, features, width) if span else F
+    rows = _take(work, used, 1 if span else items, stride)
+    scratch = _take(work, used, 1 if span else n, width)
+    fit = Fit(F, vector, logit, item, loop, X, turned, rows, label, classes, items, n, stride, width, span, penalty)
     return fit, Preconditioner(inverse, column, scratch, panel, weight)
 
 
 @nb.njit(error_model="numpy")
-def room(classes: int, items: int, n: int) -> int:
+def room(classes: int, items: int, features: int, span: bool) -> int:
     """Entries that `carve` takes at most."""
+    n = items if span else features
     stride, width = padded(n), padded(items)
     vectors = (5 + 3 * MEMORY) * (classes * stride + padded(classes))
     rest = 3 * classes * width + 5 * width + 2 * MEMORY + (items + 3 + 2 * BLOCK) * stride
-    return n * (width + stride) + vectors + rest
+    return n * (2 * width + stride) + features * width + vectors + rest

@@ -17,6 +17,7 @@ from torch import Tensor
 from al_gym.errors import LearnerError
 from al_gym.kernels.blas import FASTMATH, gemm
 from al_gym.kernels.curvature import Floats
+from al_gym.kernels.product import product
 from al_gym.kernels.softmax_buffers import Fit, Ints, Q, V, Z, carve, room
 from al_gym.kernels.softmax_solver import add_intercept, solve
 from al_gym.kernels.stamp import sources_stamp
@@ -30,14 +31,21 @@ _tightened = nb.njit(error_model="numpy")(tightened)
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _load(fit: Fit, weights: Floats, n: int) -> bool:
     """Put the start into the buffers of a fit: F, V and the logits Z; returns whether any weight is not zero."""
-    v, p, X, pitch, warm = fit.vector[V], fit.logit[Q], fit.X, fit.X.shape[1], False
+    v, p, X, warm = fit.vector[V], fit.logit[Q], fit.X, False
+    for j in range(n):
+        for i in range(fit.items):
+            fit.turned[j, i] = X[i, j]
+        for i in range(fit.items, fit.width):
+            fit.turned[j, i] = 0
     if fit.span:
-        gemm(False, True, fit.items, fit.items, n, 1, X, pitch, X, pitch, 0, fit.F, fit.width)
+        product(fit.items, n, fit.width, X, X.shape[1], fit.turned, fit.width, False, fit.F, fit.width)
     else:
         for i in range(fit.items):
             for j in range(n):
-                fit.F[j, i] = X[i, j]
-    gemm(False, True, fit.classes, fit.items, n, 1, weights, weights.shape[1], X, pitch, 0, p, fit.width)
+                fit.rows[i, j] = X[i, j]
+            for j in range(n, fit.stride):
+                fit.rows[i, j] = 0
+    product(fit.classes, n, fit.width, weights, weights.shape[1], fit.turned, fit.width, False, p, fit.width)
     for c in range(fit.classes):
         for j in range(n):
             warm |= weights[c, j] != 0
@@ -121,7 +129,7 @@ def _entry(stamp: str) -> Callable[..., Ints]:
         size, C = 0, W.shape[1]
         for row in rows:
             items, n = count[row], n_features[row]
-            size = max(size, room(C, items, items if items <= SPAN_SHARE * n else n))
+            size = max(size, room(C, items, n, items <= SPAN_SHARE * n))
         work, weights = np.empty(size, X.dtype), np.zeros((C, W.shape[2]), X.dtype)
         found, labels = np.empty(C, np.int64), np.empty(y.shape[1], np.int64)
         iterations = np.zeros(len(rows), np.int64)
@@ -134,7 +142,7 @@ def _entry(stamp: str) -> Callable[..., Ints]:
             if k > 1:
                 span = items <= SPAN_SHARE * n
                 strength = penalty[row] * 2 if k == 2 else penalty[row]
-                fit, pre = carve(work, X[row], label, k, items if span else n, span, strength)
+                fit, pre = carve(work, X[row], label, k, n, span, strength)
                 reach = _tightened(tol, _square(X[row], items, n) / items, items, penalty[row])
                 if not refuse or reach >= FLOAT64_BELOW:
                     warm = _load(fit, weights, n)

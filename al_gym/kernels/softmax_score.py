@@ -11,30 +11,28 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from al_gym.kernels.blas import FASTMATH, gemm
+from al_gym.kernels.blas import FASTMATH
 from al_gym.kernels.curvature import Floats
 from al_gym.kernels.elementwise import exp, log32
+from al_gym.kernels.product import product
+from al_gym.kernels.softmax_buffers import padded
 from al_gym.kernels.stamp import sources_stamp
 
 Ints = NDArray[np.int64]
 
 TILE = 128
 """Items that are scored together."""
-MANY_CLASSES = 6
-"""From so many classes on, the product item-major and then turned is the faster one (OpenBLAS)."""
 
 
 class Model(NamedTuple):
     """One linear softmax model, of the classes seen.
 
     Attributes:
-        weights: (classes, features), in the first `count` rows.
-        turned: (features, classes), the same feature-major.
+        weights: (features, padded classes), those of the classes seen in the first columns.
         intercept: (classes,). found: (classes,), the classes seen in the first `count` places.
     """
 
     weights: Floats
-    turned: Floats
     intercept: Floats
     found: Ints
 
@@ -44,7 +42,7 @@ class Tile(NamedTuple):
 
     Attributes:
         logit: (classes, TILE).
-        turned: (TILE, classes), the same item-major.
+        turned: (TILE, padded classes), the same item-major.
         best: (TILE,) largest logit; second: (TILE,) second largest; total, spread: (TILE,) sums over classes.
         winner: (TILE,) int32, place of the largest among the classes seen.
     """
@@ -62,14 +60,14 @@ class Tile(NamedTuple):
 def _make_tile(classes: int) -> Tile:
     item = np.zeros((4, TILE), np.float32)
     logit = np.zeros((classes, TILE), np.float32)
-    turned = np.zeros((TILE, classes), np.float32)
+    turned = np.zeros((TILE, padded(classes)), np.float32)
     return Tile(logit, turned, item[0], item[1], item[2], item[3], np.zeros(TILE, np.int32))
 
 
 @nb.njit(error_model="numpy")
 def _make_model(classes: int, features: int) -> Model:
-    weights, turned = np.empty((classes, features), np.float32), np.empty((features, classes), np.float32)
-    return Model(weights, turned, np.empty(classes, np.float32), np.empty(classes, np.int64))
+    weights = np.zeros((features, padded(classes)), np.float32)
+    return Model(weights, np.empty(classes, np.float32), np.empty(classes, np.int64))
 
 
 @nb.njit(error_model="numpy")
@@ -81,8 +79,7 @@ def _load(seen: Floats, W: Floats, n: int, model: Model) -> int:
             model.found[k] = c
             model.intercept[k] = W[c, -1]
             for j in range(n):
-                model.weights[k, j] = W[c, j]
-                model.turned[j, k] = W[c, j]
+                model.weights[j, k] = W[c, j]
             k += 1
     return k
 
@@ -92,13 +89,10 @@ def _rank(X: Floats, model: Model, k: int, n: int, tile: Tile, size: int) -> Non
     """Logits of `size` items, their largest, second largest and winner."""
     z, best, second, winner = tile.logit, tile.best, tile.second, tile.winner
     pitch, classes = X.shape[1], tile.turned.shape[1]
-    if k < MANY_CLASSES:
-        gemm(False, True, k, size, n, 1, model.weights, model.weights.shape[1], X, pitch, 0, z, TILE)
-    else:
-        gemm(False, False, size, k, n, 1, X, pitch, model.turned, classes, 0, tile.turned, classes)
-        for c in range(k):
-            for i in range(size):
-                z[c, i] = tile.turned[i, c]
+    product(size, n, padded(k), X, pitch, model.weights, classes, False, tile.turned, classes)
+    for c in range(k):
+        for i in range(size):
+            z[c, i] = tile.turned[i, c]
     for i in range(TILE):
         best[i] = -np.inf
         second[i] = -np.inf

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from al_gym.kernels.blas import FASTMATH, gemm
+from al_gym.kernels.blas import FASTMATH
 from al_gym.kernels.curvature import Floats, Preconditioner, factor_features, factor_items
 from al_gym.kernels.elementwise import exp
+from al_gym.kernels.product import product
 from al_gym.kernels.softmax_buffers import CHANGES, PAIRED, STEPS, D, E, Fit, G, P, Q, T, V, Z
 from al_gym.learners.softmax_fit import CURVATURE_FLOOR, LINE_SEARCH_SLOPE, LINE_SEARCH_STEPS, MEMORY, REFRESH
 
@@ -58,7 +59,7 @@ def add_intercept(fit: Fit, vector: Floats, logits: Floats, out: Floats) -> None
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
 def map_logits(fit: Fit, vector: Floats, out: Floats) -> None:
     """`out` = coefficients @ F, without intercepts."""
-    gemm(False, False, fit.classes, fit.items, fit.n, 1, vector, fit.stride, fit.F, fit.width, 0, out, fit.width)
+    product(fit.classes, fit.n, fit.width, vector, fit.stride, fit.F, fit.width, False, out, fit.width)
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
@@ -139,7 +140,7 @@ def factor(fit: Fit, pre: Preconditioner) -> None:
     if fit.span:
         factor_items(pre, fit.F, fit.items, fit.penalty)
     else:
-        factor_features(pre, fit.X, fit.items, fit.n, fit.penalty)
+        factor_features(pre, fit.F, fit.rows, fit.items, fit.n, fit.penalty)
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
@@ -152,8 +153,7 @@ def _gradient(fit: Fit) -> None:
     if fit.span:
         _scale(1.0, p.reshape(-1), g[:size])
     else:
-        pitch = fit.X.shape[1]
-        gemm(False, False, fit.classes, fit.n, fit.items, 1, p, fit.width, fit.X, pitch, 0, g, fit.stride)
+        product(fit.classes, fit.items, fit.stride, p, fit.width, fit.rows, fit.stride, False, g, fit.stride)
     _add(fit.penalty, fit.vector[V, :size], g[:size])
     for c in range(fit.classes):
         total = p.dtype.type(0)
@@ -166,7 +166,7 @@ def _gradient(fit: Fit) -> None:
 def _precondition(fit: Fit, pre: Preconditioner) -> None:
     """D = inverse preconditioner applied to D, and E from D."""
     d, u, stride, size = fit.vector[D], fit.vector[T], fit.stride, fit.classes * fit.stride
-    gemm(False, False, fit.classes, fit.n, fit.n, 1, d, stride, pre.inverse, stride, 0, u, stride)
+    product(fit.classes, fit.n, stride, d, stride, pre.inverse, stride, False, u, stride)
     for c in range(fit.classes):
         row = d[c * stride : (c + 1) * stride]
         shift = (d[size + c] - _dot(pre.column[1], row)) / pre.column[2, 0]
@@ -257,17 +257,17 @@ def _start_span(fit: Fit, pre: Preconditioner) -> None:
     for step in range(START_STEPS + 1):
         for c in range(k):
             for i in range(items):
-                e[c * stride + i] = q[c, i]
-        gemm(False, False, k, items, items, -1, v, stride, fit.F, stride, 1, e, stride)
+                e[c * stride + i] = -q[c, i]
+        product(k, items, stride, v, stride, fit.F, stride, True, e, stride)
         if step < START_STEPS:
             for c in range(k):
                 for i in range(items):
-                    u[c * stride + i] = e[c * stride + i] * weight[i]
-            gemm(False, False, k, items, items, 1, u, stride, pre.inverse, stride, 1, v, stride)
+                    u[c * stride + i] = -e[c * stride + i] * weight[i]
+            product(k, items, stride, u, stride, pre.inverse, stride, True, v, stride)
     p = fit.logit[P]
     for c in range(k):
         for i in range(items):
-            p[c, i] = q[c, i] - e[c * stride + i]
+            p[c, i] = q[c, i] + e[c * stride + i]
     add_intercept(fit, v, p, fit.logit[Z])
 
 

@@ -1,0 +1,118 @@
+"""Products of small matrices, in registers.
+
+A general matrix product packs its operands first. For a campaign's sizes, say 5 x 50 by 50 x 50, packing costs more
+than the product, so that small ones go through tiles of one to four rows and 16 or 32 columns here.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numba as nb
+import numpy as np
+from llvmlite import ir
+from numba.core import cgutils, types
+from numba.extending import intrinsic
+from numpy.typing import NDArray
+
+from al_gym.kernels.blas import gemm
+
+Floats = NDArray[np.floating]
+
+BLOCK = 16
+"""Numbers in a vector of the tiles; `width` below is a multiple of it."""
+MOST_ENTRIES = 1 << 18
+"""Up to so many entries of the right matrix (1 MiB of float32) it stays in the cache, and the tiles are faster."""
+
+
+def _make_tile(rows: int, vectors: int) -> Any:
+    """An intrinsic for a tile of C, `rows` x `vectors * BLOCK`, that starts at C[c], from A[a] and B[b] on."""
+
+    @intrinsic
+    def tile(
+        typing: Any, A: Any, a: Any, lda: Any, B: Any, b: Any, ldb: Any, n: Any, add: Any, C: Any, c: Any, ldc: Any
+    ) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            left, right, out = (
+                context.make_array(signature.args[at])(context, builder, args[at]).data for at in (0, 3, 8)
+            )
+            a, lda, b, ldb, n, add, c, ldc = (args[at] for at in (1, 2, 4, 5, 6, 7, 9, 10))
+            scalar = out.type.pointee
+            size = 4 if isinstance(scalar, ir.FloatType) else 8
+            vector, i32 = ir.VectorType(scalar, BLOCK), ir.IntType(32)
+            name = f"llvm.fmuladd.v{BLOCK}f{8 * size}"
+            fma = cgutils.get_or_insert_function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+
+            def place(base: Any, offset: Any, pitch: Any, row: Any, v: int) -> Any:
+                at = builder.add(offset, builder.add(builder.mul(row, pitch), ir.Constant(offset.type, v * BLOCK)))
+                return builder.bitcast(builder.gep(base, [at]), vector.as_pointer())
+
+            def splat(value: Any) -> Any:
+                one = builder.insert_element(ir.Constant(vector, ir.Undefined), value, i32(0))
+                return builder.shuffle_vector(one, one, ir.Constant(ir.VectorType(i32, BLOCK), None))
+
+            sums = [[cgutils.alloca_once(builder, vector) for _ in range(vectors)] for _ in range(rows)]
+            old = cgutils.is_true(builder, add)
+            for r in range(rows):
+                for v in range(vectors):
+                    builder.store(ir.Constant(vector, None), sums[r][v])
+            with builder.if_then(old):
+                for r in range(rows):
+                    for v in range(vectors):
+                        here = place(out, c, ldc, ir.Constant(c.type, r), v)
+                        builder.store(builder.load(here, align=size), sums[r][v])
+            with cgutils.for_range(builder, n) as loop:
+                columns = [builder.load(place(right, b, ldb, loop.index, v), align=size) for v in range(vectors)]
+                for r in range(rows):
+                    at = builder.add(builder.add(a, builder.mul(ir.Constant(a.type, r), lda)), loop.index)
+                    share = splat(builder.load(builder.gep(left, [at])))
+                    for v in range(vectors):
+                        builder.store(builder.call(fma, [share, columns[v], builder.load(sums[r][v])]), sums[r][v])
+            for r in range(rows):
+                for v in range(vectors):
+                    here = place(out, c, ldc, ir.Constant(c.type, r), v)
+                    builder.store(builder.load(sums[r][v]), here, align=size)
+            return context.get_dummy_value()
+
+        i = types.int64
+        return types.void(A, i, i, B, i, i, i, types.boolean, C, i, i), generate
+
+    return tile
+
+
+_TILE_41, _TILE_42, _TILE_21, _TILE_22, _TILE_11, _TILE_12 = (_make_tile(r, v) for r in (4, 2, 1) for v in (1, 2))
+
+
+@nb.njit(error_model="numpy")
+def product(
+    k: int, n: int, width: int, A: Floats, lda: int, B: Floats, ldb: int, add: bool, C: Floats, ldc: int
+) -> None:  # fmt: skip
+    """C (k, width) = A (k, n) @ B (n, width), plus the old C if `add`; row-major, `ld*` are row strides.
+
+    `width` is a multiple of `BLOCK`. A row of the result depends on that row of A, on B and on the sizes alone.
+    """
+    if n * width > MOST_ENTRIES:
+        gemm(False, False, k, width, n, 1, A, lda, B, ldb, 1 if add else 0, C, ldc)
+        return
+    for left in range(0, width, 2 * BLOCK):
+        wide, r = left + BLOCK < width, 0
+        while r < k:
+            a, c = r * lda, r * ldc + left
+            if k - r >= 4:
+                if wide:
+                    _TILE_42(A, a, lda, B, left, ldb, n, add, C, c, ldc)
+                else:
+                    _TILE_41(A, a, lda, B, left, ldb, n, add, C, c, ldc)
+                r += 4
+            elif k - r >= 2:
+                if wide:
+                    _TILE_22(A, a, lda, B, left, ldb, n, add, C, c, ldc)
+                else:
+                    _TILE_21(A, a, lda, B, left, ldb, n, add, C, c, ldc)
+                r += 2
+            else:
+                if wide:
+                    _TILE_12(A, a, lda, B, left, ldb, n, add, C, c, ldc)
+                else:
+                    _TILE_11(A, a, lda, B, left, ldb, n, add, C, c, ldc)
+                r += 1
