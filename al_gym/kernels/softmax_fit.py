@@ -17,7 +17,7 @@ from torch import Tensor
 from al_gym.errors import LearnerError
 from al_gym.kernels.blas import FASTMATH, gemm
 from al_gym.kernels.curvature import Floats
-from al_gym.kernels.product import product
+from al_gym.kernels.product import product, unowned
 from al_gym.kernels.softmax_buffers import Fit, Ints, Q, V, Z, carve, room
 from al_gym.kernels.softmax_solver import add_intercept, solve
 from al_gym.kernels.stamp import sources_stamp
@@ -130,8 +130,9 @@ def _entry(stamp: str) -> Callable[..., Ints]:
         for row in rows:
             items, n = count[row], n_features[row]
             size = max(size, room(C, items, n, items <= SPAN_SHARE * n))
-        work, weights = np.empty(size, X.dtype), np.zeros((C, W.shape[2]), X.dtype)
-        found, labels = np.empty(C, np.int64), np.empty(y.shape[1], np.int64)
+        owner, weights = np.empty(size, X.dtype), np.zeros((C, W.shape[2]), X.dtype)
+        found, names = np.empty(C, np.int64), np.empty(y.shape[1], np.int64)
+        work, labels, features = unowned(owner), unowned(names), unowned(X)
         iterations = np.zeros(len(rows), np.int64)
         for g in range(len(rows)):
             row = rows[g]
@@ -142,7 +143,7 @@ def _entry(stamp: str) -> Callable[..., Ints]:
             if k > 1:
                 span = items <= SPAN_SHARE * n
                 strength = penalty[row] * 2 if k == 2 else penalty[row]
-                fit, pre = carve(work, X[row], label, k, n, span, strength)
+                fit, pre = carve(work, features[row], label, k, n, span, strength)
                 reach = _tightened(tol, _square(X[row], items, n) / items, items, penalty[row])
                 if not refuse or reach >= FLOAT64_BELOW:
                     warm = _load(fit, weights, n)
@@ -152,6 +153,8 @@ def _entry(stamp: str) -> Callable[..., Ints]:
                     continue
                 _unload(fit, weights, n)
             _copy_weights(W[row], weights, found, k, n, True)
+        if size and len(names):
+            owner[0], names[0] = 0, 0  # they have to live until here
         return iterations
 
     return fit_rows
