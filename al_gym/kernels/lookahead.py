@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from al_gym.kernels.blas import FASTMATH, gemm
-from al_gym.kernels.curvature import Floats
 from al_gym.kernels.elementwise import exp
+from al_gym.kernels.product import Floats
 from al_gym.kernels.softmax_buffers import Ints
 from al_gym.kernels.stamp import sources_stamp
 

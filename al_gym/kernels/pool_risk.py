@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from al_gym.kernels.blas import FASTMATH, gemm
-from al_gym.kernels.curvature import Floats
 from al_gym.kernels.elementwise import log32
 from al_gym.kernels.lookahead import GROUP, exponentials
+from al_gym.kernels.product import Floats
 from al_gym.kernels.stamp import sources_stamp
 
 _F = np.float32

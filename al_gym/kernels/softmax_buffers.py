@@ -8,7 +8,8 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
-from al_gym.kernels.curvature import BLOCK, Floats, Preconditioner
+from al_gym.kernels.curvature import Preconditioner
+from al_gym.kernels.product import BLOCK, Floats
 from al_gym.learners.softmax_fit import MEMORY
 
 Ints = NDArray[np.int64]

@@ -16,8 +16,7 @@ from torch import Tensor
 
 from al_gym.errors import LearnerError
 from al_gym.kernels.blas import FASTMATH, gemm
-from al_gym.kernels.curvature import Floats
-from al_gym.kernels.product import product, unowned
+from al_gym.kernels.product import Floats, product, unowned
 from al_gym.kernels.softmax_buffers import Fit, Ints, Q, V, Z, carve, room
 from al_gym.kernels.softmax_solver import add_intercept, solve
 from al_gym.kernels.stamp import sources_stamp

@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from al_gym.kernels.blas import FASTMATH
-from al_gym.kernels.curvature import Floats
 from al_gym.kernels.elementwise import exp, log32
-from al_gym.kernels.product import product
+from al_gym.kernels.product import Floats, product
 from al_gym.kernels.softmax_buffers import padded
 from al_gym.kernels.stamp import sources_stamp
 

@@ -6,9 +6,9 @@ import numba as nb
 import numpy as np
 
 from al_gym.kernels.blas import FASTMATH
-from al_gym.kernels.curvature import Floats, Preconditioner, factor_features, factor_items
+from al_gym.kernels.curvature import Preconditioner, factor_features, factor_items
 from al_gym.kernels.elementwise import exp
-from al_gym.kernels.product import product
+from al_gym.kernels.product import Floats, product
 from al_gym.kernels.softmax_buffers import CHANGES, PAIRED, STEPS, D, E, Fit, G, P, Q, T, V, Z
 from al_gym.learners.softmax_fit import CURVATURE_FLOOR, LINE_SEARCH_SLOPE, LINE_SEARCH_STEPS, MEMORY, REFRESH
 

@@ -14,8 +14,9 @@ import numba as nb
 
 from al_gym.kernels import stamp
 from al_gym.kernels.blas import gemm
-from al_gym.kernels.curvature import BLOCK, invert_spd
+from al_gym.kernels.curvature import invert_spd
 from al_gym.kernels.elementwise import exp, log32
+from al_gym.kernels.product import BLOCK
 
 
 @nb.njit
