@@ -118,21 +118,35 @@ def _evaluate(options: argparse.Namespace) -> int:
 
     given = vars(options)
     out = given.pop("out") or Path("runs") / f"evaluate-{datetime.now():%Y%m%d-%H%M%S}"
-    keywords = {key: value for key, value in given.items() if key not in ("command", "policies")}
+    keywords = {key: value for key, value in given.items() if key not in ("command", "policies", "against")}
+    _check_against(options)
     try:
         result = evaluate(options.policies, out=out, progress=True, **keywords)
     except KeyboardInterrupt:
         _complain(f"interrupted; what is finished stays in {out}, and the same command with --out {out} goes on.")
         return INTERRUPTED
-    _show(result)
+    _show(result, options.against)
     return 0
 
 
-def _show(result: EvaluationResult) -> None:
+def _check_against(options: argparse.Namespace) -> None:
+    """Say at once, not after the run, that --against names nobody."""
+    from al_gym.errors import UnknownNameError
+    from al_gym.policies import resolve_policies
+
+    if options.against is not None:
+        names = resolve_policies(options.policies, trusted=options.trusted)
+        if options.against not in names:
+            raise UnknownNameError("policy of --against", options.against, names)
+
+
+def _show(result: EvaluationResult, against: str | None) -> None:
     from rich.console import Console
 
     console = Console(highlight=False)
     console.print(result.table())
+    if against is not None:
+        console.print(result.paired(against))
     summary = result.summary
     if summary["exhausted"]:
         names = ", ".join(summary["exhausted"])
@@ -218,6 +232,7 @@ def _add_run(group: argparse._ArgumentGroup) -> None:
         metavar="SHARE",
         help="share of the test items that a person reviews; adds test_review_recall to results.csv",
     )
+    add("--against", metavar="NAME", help="print this policy's paired differences to the others too")
     add("--round-cost", type=float, default=0.0, metavar="COST", help="price of a round in AULC; adds utility (0)")
     add("--jobs", type=int, default=None, metavar="N", help="worker processes (number of cores)")
     add("--backend", default="loky", help="loky or ray (loky)")

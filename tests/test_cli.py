@@ -259,3 +259,14 @@ def test_ctrl_c_keeps_what_is_finished(folder, tmp_path):
     assert again.returncode == 0, again.stderr
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert len(pd.read_csv(out / "results.csv")) == 2 * 150 * 17  # 3 seeds, 15 batches of 5, and 2 more
+
+
+def test_against_prints_the_paired_differences(capsys, folder, tmp_path):
+    common = ["evaluate", "--policy", "margin", "--policy", "fast=margin:batch=6", "--data", str(folder)]
+    common += ["--seeds", "2", "--rounds", "2", "--jobs", "1", "--round-cost", "0.01", "--out", str(tmp_path / "out")]
+    assert cli.main([*common, "--against", "fast"]) == 0
+    out = capsys.readouterr().out
+    assert "fast against the others" in out
+    assert "utility" in out
+    assert cli.main([*common, "--against", "slow"]) == 2
+    assert "slow" in capsys.readouterr().err

@@ -24,7 +24,7 @@ from al_gym.evaluation.results import ResultStore
 from al_gym.evaluation.runner import BACKENDS, DatasetInfo, Regime, plan, run_jobs
 from al_gym.evaluation.source import Source, read_source
 from al_gym.evaluation.summary import RunFacts, add_groups, build_summary
-from al_gym.evaluation.table import summary_table
+from al_gym.evaluation.table import paired_table, summary_table
 from al_gym.learners import LEARNERS, make_learner
 from al_gym.policies.base import Policy
 from al_gym.policies.fixed import FixedStrategy
@@ -55,6 +55,10 @@ class EvaluationResult:
     def table(self) -> Table:
         """Policies by mean AULC, for `rich.print`."""
         return summary_table(self.summary)
+
+    def paired(self, policy: str) -> Table:
+        """One policy against every other one, by AULC and, under a round cost, by utility."""
+        return paired_table(self.summary, policy)
 
 
 def evaluate(

@@ -17,6 +17,7 @@ def summary_table(summary: Mapping[str, Any], *, title: str = "Held-out evaluati
     """Policies by mean AULC, best first (by utility under a round cost); privileged ones are marked."""
     policies = summary["policies"]
     utility = all("utility" in entry for entry in policies.values())
+    best = summary["best_fixed_utility" if utility else "best_fixed"]
     heads = [*(["utility", "95 %"] if utility else []), "AULC", "95 %", "final", "mean rank"]
     table = _table(title, ["policy", *heads], summary)
     for name in sorted(policies, key=lambda n: -policies[n]["utility" if utility else "aulc"]):
@@ -24,11 +25,11 @@ def summary_table(summary: Mapping[str, Any], *, title: str = "Held-out evaluati
         cells = [_points(entry["aulc"]), _interval(entry["aulc_ci95"]), _points(entry["final_accuracy"])]
         if utility:
             cells = [_points(entry["utility"]), _interval(entry["utility_ci95"]), *cells]
-        marks = PRIVILEGED if entry["privileged"] else " (best fixed)" if name == summary["best_fixed"] else ""
+        marks = PRIVILEGED if entry["privileged"] else " (best fixed)" if name == best else ""
         table.add_row(Text(name + marks), *cells, f"{entry['mean_rank']:.2f}")
     if summary["oracle_of_fixed_aulc"] is not None:
-        padding = [""] * (2 if utility else 0)
-        cells = [*padding, _points(summary["oracle_of_fixed_aulc"]), "", "", ""]
+        cells = [_points(summary["oracle_of_fixed_utility"]), ""] if utility else []
+        cells += [_points(summary["oracle_of_fixed_aulc"]), "", "", ""]
         table.add_row(Text("best fixed per dataset, in hindsight", style="dim"), *cells)
     return table
 

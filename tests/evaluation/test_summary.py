@@ -180,7 +180,20 @@ def test_tables_say_what_is_privileged_and_what_intervals_are_over(summary, rows
     pair = drawn(paired_table(few, "shipped"))
     assert "utility difference" in pair
     assert "oracle (reads hidden labels)" in pair
+    entry = few["paired"]["shipped"]["margin"]["utility"]
+    assert f"{100 * entry['difference']:+.2f}" in pair
     assert f"{100 * few['paired']['shipped']['margin']['difference']:+.2f}" in pair
+
+
+def test_under_a_cost_the_best_fixed_one_is_that_of_utility(rows):
+    short = rows[~((rows["policy"] == "random") & (rows["round"] > 1))]  # fewer rounds,
+    low = short.assign(test_accuracy=short["test_accuracy"] - 0.3 * (short["policy"] == "random"))  # a lower curve
+    table = build_summary(low, 20, **OPTIONS, round_cost=0.3)
+    assert (table["best_fixed"], table["best_fixed_utility"]) == ("margin", "random")
+    text = drawn(summary_table(table))
+    assert "random (best fixed)" in text and "margin (best fixed)" not in text
+    hindsight = next(line for line in text.splitlines() if "hindsight" in line or "best fixed per" in line)
+    assert f"{100 * table['oracle_of_fixed_utility']:.2f}" in hindsight
 
 
 def test_tables_of_groups_and_savings(summary):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from sample_data import campaigns
+from sample_data import blobs, campaigns, write_folder
 
-import al_gym  # noqa: F401 (registers the environments)
+import al_gym
 from al_gym.envs.engine import Settings
 from al_gym.errors import PolicyError, UnknownNameError
 from al_gym.evaluation.rollout import roll_out
@@ -207,3 +207,31 @@ def test_predict_of_one_and_of_many_observations():
     assert np.array_equal(policy.predict(observations[2]), many[2])
     mask = tuple(np.eye(size, dtype=np.int8)[1] for size in policy.agent.action_dims)
     assert policy.predict(observations[2], mask).tolist() == [1, 1]
+
+
+def test_fixed_pairs_and_a_policy_of_both_compete_under_a_cost(tmp_path):
+    """(strategy, batch) pairs against a StrategyBudget-v0 policy: rounds are paid, every table can be read for it."""
+    learned = random_policy("al_gym/StrategyBudget-v0", batch_choices=(2, 5, 9))
+    learned.save(tmp_path / "both")
+    fixed = ["margin:batch=3", "kcenter:batch=15"]
+    folder = write_folder(tmp_path / "data", a=blobs("a"), b=blobs("b", seed=2, classes=4))
+    regime = {"rounds": 3, "pool_size": 80, "test_size": 60, "jobs": 1, "seeds": 3}
+    result = al_gym.evaluate([*fixed, tmp_path / "both"], data=folder, round_cost=0.02, **regime)
+    rows = result.results[result.results["round"] > 0]
+    sizes = rows[rows["policy"] == "both"].groupby(["dataset", "seed"])["batch"]
+    assert all(set(batches[:-1]) <= {2, 5, 9} for _, batches in sizes)
+    assert rows.groupby(["policy", "dataset", "seed"], observed=True)["batch"].sum().unique().tolist() == [15]
+    rounds = (
+        rows.groupby(["policy", "dataset", "seed"], observed=True)["round"]
+        .max()
+        .groupby("policy", observed=True)
+        .mean()
+    )
+    assert (rounds[fixed[0]], rounds[fixed[1]]) == (5, 1)
+    policies = result.summary["policies"]
+    for name in policies:
+        assert np.isclose(policies[name]["utility"], policies[name]["aulc"] - 0.02 * rounds[name])
+    pair = result.summary["paired"]["both"][fixed[0]]["utility"]
+    assert np.isclose(pair["difference"], policies["both"]["utility"] - policies[fixed[0]]["utility"])
+    assert result.summary["best_fixed_utility"] == max(fixed, key=lambda name: policies[name]["utility"])
+    assert result.paired("both").columns[-2].header == "utility difference"
