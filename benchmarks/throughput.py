@@ -228,7 +228,7 @@ def main() -> None:
             rows += native_rows(name, dataset, strategy, counts)
         rows.append(sync_row(name, dataset, "margin", 8 if args.quick else 64))
         rows += peer_rows(name, dataset, args.modal_python, args.quick)
-    rows += [suite_row(n, 1 if args.quick else 2) for n in ((64,) if args.quick else (64, 256))]
+    rows += [suite_row(n, 1 if args.quick else 4) for n in ((64,) if args.quick else (64, 256))]
     sys.stdout.write(report(rows))
     if args.json:
         content = {"rows": [vars(row) for row in rows], "machine": machine(), "threads": args.threads}
