@@ -66,11 +66,9 @@ class Geometry:
 
     def clear(self, row: int) -> None:
         """Forget one row; its storage now holds another task."""
-        self._has_neighbour[row] = False
-        self._has_bandwidth[row] = False
-        self._has_kernel[row] = False
-        self._has_columns[row] = False
-        self.unlabel(torch.tensor([row], device=self._bandwidth.device))
+        for flags in (self._has_neighbour, self._has_bandwidth, self._has_kernel, self._has_columns, self._has_gain):
+            flags[row] = False
+        self._nearest_count[row] = self._coverage_count[row] = 0
 
     def unlabel(self, rows: Tensor) -> None:
         """Forget what depends on the labelled items of `rows`; distances and kernels stay."""
