@@ -42,15 +42,25 @@ def calibrated_temperature(view: PoolView) -> Tensor:
     slot = torch.arange(proba.shape[2], device=rows.device)[None, :]
     held_out = (slot >= fitted[:, None]) & (slot < count[:, None])
     correct = proba.argmax(1) == view.arrays.yL[rows]
-    lowest = torch.full((len(tasks),), torch.inf, device=rows.device)
-    for value in TEMPERATURES:
-        temperature = torch.full((len(tasks),), value, device=rows.device)
-        confidence = temper(proba, temperature).amax(1)
-        error = calibration_error(confidence, correct, held_out, view.arrays.n_classes[rows])
-        better = error < lowest
-        lowest = torch.where(better, error, lowest)
-        best[tasks[better]] = value
+    for i, task in enumerate(tasks.tolist()):
+        used = held_out[i].nonzero()[:, 0]
+        best[task] = _best_temperature(proba[i][:, used], correct[i, used], view.arrays.n_classes[rows[i]])
     return best
+
+
+def _best_temperature(proba: Tensor, correct: Tensor, classes: Tensor) -> Tensor:
+    """The temperature of the smallest calibration error, the lowest of equals; all are tried at once.
+
+    Args:
+        proba: (classes, n) float32. correct: (n,) bool. classes: () int64, the number of bins.
+    """
+    temperature = torch.tensor(TEMPERATURES, device=proba.device)
+    confidence = temper(proba.expand(len(temperature), -1, -1), temperature).amax(1)
+    shape = confidence.shape
+    error = calibration_error(
+        confidence, correct.expand(shape), torch.ones_like(confidence, dtype=torch.bool), classes.expand(shape[0])
+    )
+    return temperature[error.argmin()]
 
 
 def _held_out_proba(arrays: PoolArrays, rows: Tensor, fitted: Tensor) -> Tensor:
