@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,7 @@ from torch import Tensor
 from al_gym.errors import ParameterError
 from al_gym.pool import distances
 from al_gym.pool.view import PoolView
-from al_gym.strategies.base import Strategy, compiled, no_picks, register_strategy
+from al_gym.strategies.base import Strategy, as_arrays, compiled, no_picks, register_strategy
 from al_gym.strategies.calibration import calibrated_temperature, temper
 from al_gym.strategies.checks import number
 from al_gym.strategies.one_pool import Kept, OnePool, one_by_one
@@ -139,10 +140,10 @@ class HerdingVariance(Strategy):
         kernel, covered = self._kernel(pairs, labelled, candidates)
         posterior = self._posterior(pairs, labelled, information) if self.variance > 0 else u.new_zeros(0, 0)
         bonus = self.focus * u[candidates].double().log()
-        arrays = (kernel, covered, u.pow(self.power), posterior, u, information, candidates, bonus)
+        arrays = as_arrays(kernel, covered, u.pow(self.power), posterior, u, information, candidates, bonus)
         fast, out = compiled(u.device, "herding_variance"), np.empty(k, np.int64)
-        choose = greedy if fast is None else fast.greedy
-        choose(*(a.contiguous().numpy() for a in arrays), self.variance, keyed[free], out)
+        choose: Callable[..., None] = greedy if fast is None else fast.greedy
+        choose(*arrays, self.variance, keyed[free], out)
         return out
 
     def _kernel(self, pairs: _Pairs, labelled: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
