@@ -101,6 +101,9 @@ def test_a_renamed_policy_is_known_by_what_it_is(script, evaluated, monkeypatch)
     targets = page.partition("<!-- table targets -->")[2].partition("<!-- end -->")[0]
     assert row(targets, "| UHerding")[1] == "`herd`"
     assert row(targets, "| `exp4p`")[3] == "not evaluated"
+    saved = pd.read_csv(evaluated / "raw" / "plain" / "savings.csv").query("policy == 'shipped'")
+    censored = f"{saved['censored'].sum()} of {len(saved)} censored"
+    assert censored in row(targets, "| labels for margin")[3]
     domains = page.partition("<!-- table domains -->")[2].partition("<!-- end -->")[0]
     assert {"tables", "images", "text", "2 classes", "10 or more classes", "balanced", "not balanced"} <= {
         line.split("|")[1].strip() for line in domains.splitlines() if line.startswith("|")
