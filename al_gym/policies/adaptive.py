@@ -76,7 +76,7 @@ class Adaptive(Policy):
         explore: float = 0.2,
         round_cost: float = 0.0,
         batches: str | int | Sequence[int] = "1+2+5+10+20",
-        staleness: float = 1.0,
+        staleness: float = 0.3,
     ) -> None:
         self.mixed = parse_strategies(strategies)
         self.strategies = (*self.mixed, make_strategy("random")) if validation else self.mixed
