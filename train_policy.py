@@ -53,7 +53,7 @@ class Arguments:
     """Everything that fixes a run."""
 
     env: str = option("al_gym/Strategy-v0", "registered id of the environment")
-    tasks: str = option("default", "task suite to train on; its training part is used")
+    tasks: str = option("default", "task suite to train on, its training part; none: the datasets of --data alone")
     total_timesteps: int = option(150_000, "environment steps; raised to a whole number of rollouts")
     n_envs: int = option(128, "campaigns side by side")
     seed: int = option(0, "of the networks, of exploration, and of the environments' streams")

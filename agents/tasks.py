@@ -11,6 +11,8 @@ from al_gym.tasks.folder import load_folder
 from al_gym.tasks.load import load_tasks
 from al_gym.tasks.overlap import find_overlaps
 
+NONE = "none"  # instead of a suite's name
+
 
 @dataclass(frozen=True)
 class TrainingTasks:
@@ -29,7 +31,7 @@ def training_tasks(tasks: str, data: str | None, datasets: str | None, judges: s
     """Read the tasks.
 
     Args:
-        tasks: a suite; its training part is used.
+        tasks: a suite; its training part is used. 'none' for the datasets of the folder alone.
         data: a folder whose datasets are added, all of them, whatever part of a meta-split they would be in.
         datasets: a file with the names to use of the folder, one a line.
         judges: the suite of the held-out evaluation. Datasets of its families, or with its rows, are left out.
@@ -39,6 +41,8 @@ def training_tasks(tasks: str, data: str | None, datasets: str | None, judges: s
         DatasetError: no file of the folder can be used.
     """
     if data is None:
+        if tasks == NONE:
+            raise ParameterError("--tasks none leaves nothing to train on without a folder; add --data.")
         if datasets is not None:
             raise ParameterError("--datasets restricts the folder of --data; give both.")
         return TrainingTasks({"tasks": tasks, "split": "train"})
@@ -48,7 +52,8 @@ def training_tasks(tasks: str, data: str | None, datasets: str | None, judges: s
     left_out = {**report.skipped, **seen}
     if not len(kept):
         raise ParameterError(f"no dataset of {data} can be trained on: {left_out}.")
-    return TrainingTasks({"tasks": load_tasks(tasks, "train") + kept, "split": None}, left_out)
+    chosen = kept if tasks == NONE else load_tasks(tasks, "train") + kept
+    return TrainingTasks({"tasks": chosen, "split": None}, left_out)
 
 
 def _seen_by(judges: TaskDistribution, tasks: TaskDistribution) -> dict[str, str]:

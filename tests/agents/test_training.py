@@ -16,6 +16,7 @@ from agents.algorithms import make_model
 from agents.config import load_config
 from agents.environment import engine_of, layers, make_training_env, seed_streams
 from agents.export import export_policy
+from agents.tasks import training_tasks
 from al_gym.errors import ParameterError, ResumeError, UnknownNameError
 from al_gym.policies.learned import LearnedPolicy
 from train_policy import Arguments, command, main, parse
@@ -158,6 +159,18 @@ def test_a_folder_adds_tasks_and_judges_stay_out(tmp_path: Path, capsys: pytest.
     assert (folder / "policy.json").exists()
     with pytest.raises(ParameterError, match="--data"):
         main(Arguments(**arguments(tmp_path, "second", datasets=str(names))))
+
+
+def test_a_folder_alone(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    y = rng.integers(0, 3, 90)
+    np.savez(tmp_path / "mine.npz", X=rng.normal(size=(90, 4)) + y[:, None], y=y)
+    assert training_tasks("none", str(tmp_path), None, "bundled").arguments["tasks"].names == ("mine",)
+    both = training_tasks("synthetic-small", str(tmp_path), None, "bundled").arguments["tasks"].names
+    assert "mine" in both
+    assert len(both) == 25
+    with pytest.raises(ParameterError, match="add --data"):
+        training_tasks("none", None, None, "bundled")
 
 
 def test_a_folder_with_a_run_is_not_overwritten(tmp_path: Path) -> None:
