@@ -52,7 +52,7 @@ draws them.
 
 Mean area under the learning curve in points, over {variants} datasets and {seeds} seeds each ({rounds} rounds of 5
 labels, pool {pool}; `rare-class` by balanced accuracy). **Bold**: a right answer by the descriptions above;
-~~struck through~~: a strategy that should fall for the trap. In brackets the paired difference to `margin`; the picture
+*italic*: a strategy that should fall for the trap. In brackets the paired difference to `margin`; the picture
 has its 95 % interval over seeds.
 
 """
@@ -108,7 +108,7 @@ def page(raw: pd.DataFrame) -> str:
         cells = []
         for d in DIAGNOSES:
             row = tables[d.name].loc[name]
-            mark = "**" if name in d.right else "~~" if name in d.wrong else ""
+            mark = "**" if name in d.right else "*" if name in d.wrong else ""
             cells.append(f"{mark}{row['aulc']:.1f}{mark} ({row['difference']:+.1f})")
         lines.append(f"| `{name}` | " + " | ".join(cells) + " |")
     ranks = {d.name: tables[d.name]["aulc"].rank(ascending=False).astype(int) for d in DIAGNOSES}
