@@ -7,12 +7,12 @@ bound (Minoux 1978). A pick renews the largest bound until the largest is up to 
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from al_gym.kernels.blas import FASTMATH
 from al_gym.kernels.elementwise import exp, log32
 from al_gym.kernels.select import uniform
+from al_gym.kernels.stamp import njit
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

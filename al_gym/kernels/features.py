@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 import torch
 from torch import Tensor
 
+from al_gym.kernels.stamp import njit
 from al_gym.pool.view import PoolView
 
 Array = Any
 BINS = 128
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _quantiles(histogram: Array, count: int, levels: Array, out: Array) -> None:
     """Quantiles of values in [0, 1] from their histogram, linear inside a bin; clears the histogram."""
     if count > 0:
@@ -30,12 +30,12 @@ def _quantiles(histogram: Array, count: int, levels: Array, out: Array) -> None:
     histogram[:] = 0
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _bin(value: float, bins: int) -> int:
     return min(max(int(value * np.float32(bins)), 0), bins - 1)
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _uncertainty(
     entropy: Array, top1: Array, top2: Array, predicted: Array, previous: Array, labelled: Array, seen: Array,
     n_items: Array, rows: Array, levels: Array, out: Array,
@@ -66,7 +66,7 @@ def _uncertainty(
         out[g, 3 + 2 * width] = flips / n
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _class_means(
     proba: Array, yL: Array, labelled: Array, count: Array, n_classes: Array, n_items: Array, rows: Array,
     labels: Array, predicted: Array,
@@ -84,7 +84,7 @@ def _class_means(
             predicted[g, c] = total / max(n - m, 1)
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _training(
     proba: Array, top1: Array, top2: Array, predicted: Array, order: Array, yL: Array, count: Array, n_classes: Array,
     rows: Array, out: Array,
@@ -103,7 +103,7 @@ def _training(
         out[g, 2] = margin / m
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _correlation(n: int, a: float, b: float, aa: float, bb: float, ab: float) -> float:
     """Pearson correlation from sums; 0 where either side is constant."""
     if n == 0:
@@ -112,7 +112,7 @@ def _correlation(n: int, a: float, b: float, aa: float, bb: float, ab: float) ->
     return (ab - a * b / n) / np.sqrt(scale) if np.sqrt(scale) > 1e-9 * n else 0.0
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _coverage(
     nearest: Array, neighbour: Array, bandwidth: Array, top1: Array, top2: Array, labelled: Array, n_items: Array,
     rows: Array, levels: Array, out: Array,

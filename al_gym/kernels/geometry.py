@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from al_gym.kernels.stamp import njit
 from al_gym.pool.distances import NEIGHBOURS
 
 Floats = NDArray[np.float32]

@@ -7,11 +7,11 @@ the rows. A task's picks do not depend on the tasks beside it.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from al_gym.kernels.geometry import approach, column, squared_distance, width_of
 from al_gym.kernels.select import uniform
+from al_gym.kernels.stamp import njit
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -9,10 +9,10 @@ in which every term falls, so that bounds hold in floating point too.
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
 
 from al_gym.kernels.select import uniform
+from al_gym.kernels.stamp import njit
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numba as nb
 import numpy as np
 import torch
 from torch import Tensor
 
+from al_gym.kernels.stamp import njit
 from al_gym.pool.arrays import PoolArrays
 from al_gym.pool.rounds import LOG_LOSS_FLOOR, PREQUENTIAL_RATE
 
@@ -16,7 +16,7 @@ _FLOOR, _RATE = np.float32(LOG_LOSS_FLOOR), np.float32(PREQUENTIAL_RATE)
 Array = Any
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _reveal(
     X: Array, labelled: Array, y: Array, order: Array, XL: Array, yL: Array, seen: Array, count: Array, last: Array,
     n_features: Array, rows: Array, queries: Array, answers: Array,
@@ -40,7 +40,7 @@ def _reveal(
         count[row] = at
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _close_round(
     y: Array, proba: Array, predicted: Array, previous: Array, prequential: Array, round_: Array, n_items: Array,
     rows: Array, queries: Array,
@@ -66,7 +66,7 @@ def _close_round(
         round_[row] += 1
 
 
-@nb.njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True)
 def _impossible(labelled: Array, n_items: Array, rows: Array, queries: Array, k: Array, wrong: Array) -> None:
     for g in range(len(rows)):
         row = rows[g]

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numba import njit
 from numpy.typing import NDArray
 from torch import Tensor
 
+from al_gym.kernels.stamp import njit
 from al_gym.streams import Stream
 
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
@@ -16,7 +16,7 @@ _M2 = np.uint64(0x94D049BB133111EB)
 _11, _27, _30, _31 = (np.uint64(shift) for shift in (11, 27, 30, 31))
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def mix(z: np.uint64) -> np.uint64:
     """`al_gym.streams.mix` of one number."""
     z = z + _GOLDEN
@@ -25,14 +25,14 @@ def mix(z: np.uint64) -> np.uint64:
     return z ^ (z >> _31)
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def uniform(key: np.uint64, item: int, draw: int) -> float:
     """`Stream.uniform(...)[task, item]` for a task's stream key."""
     base = mix(key + np.uint64(draw) * _M1)
     return (mix(base + np.uint64(item) * _GOLDEN) >> _11) * 2.0**-53
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def _before(score: NDArray[np.float32], key: np.uint64, a: int, b: int) -> bool:
     """Whether item a is taken before item b."""
     if score[a] != score[b]:

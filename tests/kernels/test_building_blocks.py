@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import pkgutil
+
 import numpy as np
 import pytest
 
@@ -11,6 +14,8 @@ if not kernels.available():
     pytest.skip("numba is not installed", allow_module_level=True)
 
 import numba as nb
+from numba.core.caching import FunctionCache
+from numba.core.dispatcher import Dispatcher
 
 from al_gym.kernels import stamp
 from al_gym.kernels.blas import gemm
@@ -88,3 +93,35 @@ def test_stamp_follows_every_kernel_source(monkeypatch, tmp_path):
     (tmp_path / "kernel.py").write_text("changed = 1\n")
     monkeypatch.setattr(stamp, "_PACKAGE", tmp_path)
     assert stamp.sources_stamp.__wrapped__() != before
+
+
+CACHED_FUNCTION = "from al_gym.kernels.stamp import njit\n\n@njit(cache=True)\ndef double(x):\n    return 2 * x\n"
+
+
+def test_changed_sources_make_the_cached_code_stale(monkeypatch, tmp_path):
+    path = tmp_path / "cached_function.py"
+    path.write_text(CACHED_FUNCTION)
+    monkeypatch.setattr(nb.config, "CACHE_DIR", str(tmp_path / "cache"))
+
+    def hits():
+        spec = importlib.util.spec_from_file_location("cached_function", path)
+        module = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(module)
+        assert module.double(3) == 6
+        return sum(module.double.stats.cache_hits.values())
+
+    assert [hits(), hits()] == [0, 1]
+    monkeypatch.setattr(stamp, "sources_stamp", lambda: "other sources")
+    assert [hits(), hits()] == [0, 1]
+
+
+def test_every_cached_kernel_carries_the_stamp():
+    found = 0
+    for module in pkgutil.iter_modules(kernels.__path__):
+        for name, kernel in vars(kernels.load(module.name)).items():
+            if isinstance(kernel, Dispatcher) and isinstance(kernel._cache, FunctionCache):
+                inside = [cell.cell_contents for cell in kernel.py_func.__closure__ or ()]
+                marks = [kernel._cache._cache_file._source_stamp, *(x for x in inside if isinstance(x, str))]
+                assert stamp.sources_stamp() in marks, f"{module.name}.{name}"
+                found += 1
+    assert found > 20
