@@ -25,7 +25,7 @@ from train_policy import Arguments, main  # noqa: E402
 
 TARGET = ROOT / "benchmarks" / "results" / "blend.json"
 CONFIG = ROOT / "agents" / "configs" / "ppo-blend.yaml"
-TIMESTEPS = 57_600
+TIMESTEPS = 1_024_000
 UNIFORM = "blend:margin=1,entropy=1,least_confidence=1,typicality=1,novelty=1,random=1,diversity=0.5,ratio=0.55"
 RIVALS = {"margin": "margin", "uniform": UNIFORM, "blend": "blend", "uherding": "uherding"}
 JUDGES: dict[str, dict[str, Any]] = {"synthetic": {"tasks": "default"}, "bundled": {"tasks": "bundled"}}
@@ -49,7 +49,7 @@ def benchmark() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, help="run folder")
     parser.add_argument("--total-timesteps", type=int, default=TIMESTEPS, help="of the training, where there is none")
-    parser.add_argument("--seeds", type=int, default=10, help="campaigns a dataset and policy")
+    parser.add_argument("--seeds", type=int, default=5, help="campaigns a dataset and policy")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     args = parser.parse_args()
     if not (args.run / "policy.json").exists():
@@ -57,7 +57,7 @@ def benchmark() -> int:
             Arguments(
                 env="al_gym/Blend-v0",
                 config=str(CONFIG),
-                n_envs=64,
+                n_envs=256,
                 total_timesteps=args.total_timesteps,
                 out=str(args.run),
                 no_eval=True,
