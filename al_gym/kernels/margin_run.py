@@ -28,7 +28,7 @@ class _Task(NamedTuple):
 
     XL: Floats
     yL: Ints
-    count: Ints
+    size: Ints
     seen: Array
     W: Floats
     free: Array
@@ -55,7 +55,7 @@ def _allocate(XL: Floats, seen: Array, W: Floats, items: int) -> _Task:
 def _begin(task: _Task, row: int, XL: Floats, yL: Ints, count: Ints, seen: Array, W: Floats, top1: Floats,
            top2: Floats, labelled: Array, n: int) -> None:  # fmt: skip
     """Copy the campaign as it stands at its seed set."""
-    task.count[0] = count[row]
+    task.size[0] = count[row]
     for j in range(count[row]):
         task.yL[0, j] = yL[row, j]
         for t in range(XL.shape[2]):
@@ -73,13 +73,13 @@ def _begin(task: _Task, row: int, XL: Floats, yL: Ints, count: Ints, seen: Array
 def _label(task: _Task, X: Floats, answers: Ints, picked: Ints, k: int, features: int) -> None:
     """Reveal the first k items of `picked`."""
     for item in picked[:k]:
-        at = task.count[0]
+        at = task.size[0]
         for t in range(features):
             task.XL[0, at, t] = X[item, t]
         task.yL[0, at] = answers[item]
         task.seen[0, answers[item]] = True
         task.free[0, item] = False
-        task.count[0] = at + 1
+        task.size[0] = at + 1
 
 
 def _entry(stamp: str) -> Callable[..., None]:
@@ -100,7 +100,7 @@ def _entry(stamp: str) -> Callable[..., None]:
             n, size[0] = n_items[row], n_features[row]
             _begin(task, row, XL, yL, count, seen, W, top1, top2, labelled, n)
             for point in range(1, spent.shape[1]):
-                k = min(batch, budget[row] - bought, n - task.count[0])
+                k = min(batch, budget[row] - bought, n - task.size[0])
                 if k > 0:
                     for i in range(items):
                         score[i] = -(task.top1[0, i] - task.top2[0, i])
@@ -108,7 +108,7 @@ def _entry(stamp: str) -> Callable[..., None]:
                     _label(task, X[row], answers[row], heap, k, n_features[row])
                     bought += k
                     if (
-                        _fit(task.XL, task.yL, task.count, size, task.seen, task.W, strength, tol, max_iter, one, True)[
+                        _fit(task.XL, task.yL, task.size, size, task.seen, task.W, strength, tol, max_iter, one, True)[
                             0
                         ]
                         < 0
