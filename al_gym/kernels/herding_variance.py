@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numba import njit
 from numpy.typing import NDArray
+
+from al_gym.kernels.stamp import njit
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
