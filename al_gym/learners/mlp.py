@@ -89,7 +89,7 @@ class MLP(Learner):
         """See `Learner.fit`; goes on from the last weights of each row."""
         for row in rows[~state["started"][rows]].tolist():
             self.start(state, arrays, row)
-        for labels, part in _by_labels(arrays, rows):
+        for labels, part in rows_by_labels(arrays, rows):
             weights = self._train(arrays, part, _gather(state, part), min(labels, arrays.yL.shape[1]))
             for name, value in zip(_NAMES, weights, strict=True):
                 state[name][part] = value
@@ -151,7 +151,7 @@ def _hidden(weights: Weights, X: Tensor) -> Tensor:
     return torch.baddbmm(weights[1], weights[0], X.mT).relu_()
 
 
-def _by_labels(arrays: PoolArrays, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
+def rows_by_labels(arrays: PoolArrays, rows: Tensor) -> Iterator[tuple[int, Tensor]]:
     """Rows grouped by their own padded number of labels: a product's size never depends on batch mates."""
     padded = torch.tensor([pad_power(count) for count in arrays.count[rows].tolist()], device=rows.device)
     for labels in padded.unique().tolist():
