@@ -48,12 +48,12 @@ class Arguments:
     tasks: str = "default"
     method: str = "maml"
     inputs: int = 64
-    hidden: list[int] = field(default_factory=lambda: [64, 64])
-    whitening: float = 0.5
+    hidden: list[int] = field(default_factory=lambda: [128])
+    whitening: float = 0.2
     steps: int = 10
     first_rate: float = 0.1
     batch: int = 16
-    iterations: int = 6000
+    iterations: int = 4000
     learning_rate: float = 0.002
     least_labels: int = 4
     most_labels: int = 200

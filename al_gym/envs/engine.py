@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from al_gym.campaign import Campaign
 from al_gym.envs.actions import Actions, Decision
+from al_gym.envs.meta import MetaTask, options_of, replay_of
 from al_gym.envs.observations import DEFAULT_FEATURES
 from al_gym.envs.rewards import REWARDS, Reference, Transition
 from al_gym.errors import ParameterError
@@ -132,6 +133,8 @@ class Engine:
         self.query_width = max(self.actions.batches)
         self.accuracy = np.zeros(num_envs)
         self.last_strategy = np.full(num_envs, -1, np.int64)
+        self.fixed: list[MetaTask | None] = [None] * num_envs
+        self.current: list[MetaTask | None] = [None] * num_envs
         self.history: list[list[dict[str, Any]]] = [[] for _ in range(num_envs)]
         points = -(-settings.budget // settings.batch_size) + 1
         self._reference = Reference(np.zeros((num_envs, points), np.int64), np.zeros((num_envs, points)))
@@ -145,7 +148,10 @@ class Engine:
         Args:
             slots: which campaigns. rngs: one generator a slot. options: see `sample_task`.
         """
-        tasks = [self.sample_task(rng, options or {}) for rng in rngs]
+        chosen = [options_of(self.fixed[slot], options) for slot in slots.tolist()]
+        tasks = [self.sample_task(rng, each) for rng, each in zip(rngs, chosen, strict=True)]
+        for slot, task, each in zip(slots.tolist(), tasks, chosen, strict=True):
+            self.current[slot] = replay_of(task, each)
         with one_thread():
             self.campaign.load(slots, tasks, [self.settings.budget] * len(tasks))
             if self.reward.needs_reference:

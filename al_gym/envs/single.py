@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from al_gym.envs.actions import Actions
 from al_gym.envs.engine import Engine, make_settings
+from al_gym.envs.meta import MetaTask, check_task, draw_tasks
 from al_gym.envs.rendering import render_ansi, render_rgb
 from al_gym.errors import ParameterError
 
@@ -71,6 +72,23 @@ class CampaignEnv(gym.Env[NDArray[np.float32], Any]):
         observation, reward, ended, columns = self.engine.step(_SLOT, np.asarray(action)[None])
         self._running = not bool(ended[0])
         return observation[0], float(reward[0]), bool(ended[0]), False, self._info(columns)
+
+    # --- the MetaEnv protocol ------------------------------------------------------------------------------
+    def sample_tasks(self, n: int) -> list[MetaTask]:
+        """`n` tasks drawn with the environment's generator: plain dicts, for `set_task` here or in another process."""
+        return draw_tasks(self.engine.tasks, n, self.np_random)
+
+    def set_task(self, task: Any) -> None:
+        """Start every later campaign on `task`, until another one is set; None draws a new task in each reset again.
+
+        Takes what `sample_tasks` and `get_task` give, or a dataset's name, a `Dataset` or a `Task`. The campaign that
+        runs goes on. `reset(options={"task": ...})` goes before it, for that one reset.
+        """
+        self.engine.fixed[0] = check_task(task, self.engine.tasks)
+
+    def get_task(self) -> MetaTask | None:
+        """The task that was set; without one, that of the last reset; None before any."""
+        return self.engine.fixed[0] or self.engine.current[0]
 
     def action_masks(self) -> NDArray[np.bool_]:
         """(sum of the components' sizes,) bool: what is valid, flat, as MaskablePPO wants it."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from al_gym.envs.actions import Actions
 from al_gym.envs.engine import Engine, make_settings
+from al_gym.envs.meta import MetaTask, check_task, draw_tasks
 from al_gym.envs.rendering import render_ansi, render_rgb
 from al_gym.envs.single import RENDER_MODES, observation_space
 from al_gym.errors import ParameterError
@@ -95,6 +96,26 @@ class CampaignVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
             rng, self._seeds[slot] = seeding.np_random(None)
             self._rngs[slot] = rng
         return rng
+
+    # --- the MetaEnv protocol ------------------------------------------------------------------------------
+    def sample_tasks(self, n: int) -> list[MetaTask]:
+        """`n` tasks drawn with the generator of the first campaign; see the single environment."""
+        return draw_tasks(self.engine.tasks, n, self._rng(0))
+
+    def set_task(self, task: Any) -> None:
+        """Start every later campaign on `task`, autoresets included, until another one is set; None ends that.
+
+        Args:
+            task: one for all campaigns, as in the single environment, or a list with one (or None) for each.
+        """
+        each = list(task) if isinstance(task, list | tuple) else [task] * self.num_envs
+        if len(each) != self.num_envs:
+            raise ParameterError(f"set_task got {len(each)} tasks for {self.num_envs} campaigns; give one for each.")
+        self.engine.fixed = [check_task(one, self.engine.tasks) for one in each]
+
+    def get_task(self) -> tuple[MetaTask | None, ...]:
+        """For each campaign the task that was set, else that of its last reset."""
+        return tuple(fixed or last for fixed, last in zip(self.engine.fixed, self.engine.current, strict=True))
 
     # --- reset ---------------------------------------------------------------------------------------------
     def reset(
@@ -203,7 +224,7 @@ class CampaignVectorEnv(VectorEnv[NDArray[np.float32], Any, NDArray[Any]]):
         """One result a campaign of an attribute or method; `action_masks` gives each campaign its own row."""
         value = getattr(self, name)
         value = value(*args, **kwargs) if callable(value) else value
-        per_campaign = name in ("action_masks", "np_random", "np_random_seed", "render")
+        per_campaign = name in ("action_masks", "get_task", "np_random", "np_random_seed", "render")
         return tuple(value) if per_campaign else (value,) * self.num_envs
 
     def get_attr(self, name: str) -> tuple[Any, ...]:
