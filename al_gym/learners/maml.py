@@ -123,6 +123,9 @@ class MAML(Learner):
             raise ParameterError(f"maml: steps must be a positive integer, or 0 for those meta-trained, got {steps!r}.")
         if not 0 <= lr < float("inf"):
             raise ParameterError(f"maml: lr must be above 0 and finite, or 0 for those meta-learned, got {lr}.")
+        self.weights = weights
+        self.steps = steps
+        self.lr = lr
         self.random = weights == "random"
         self.start = read_initialisation(SHIPPED if self.random or not weights else Path(weights).expanduser())
         learned = self.start.rates
