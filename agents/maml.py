@@ -87,9 +87,7 @@ def load_material(arguments: Arguments, part: str) -> list[Material]:
     result = []
     tasks = load_tasks(arguments.tasks, part)
     for dataset in tasks:
-        task = make_task(
-            dataset, arguments.seed, pool_size=arguments.pool_size, validation_size=arguments.holdout_size
-        )
+        task = make_task(dataset, arguments.seed, pool_size=arguments.pool_size, validation_size=arguments.holdout_size)
         pool, holdout, labels = task.arrays()
         projection = fit_projection(torch.from_numpy(pool), arguments.inputs, arguments.whitening)
         matrix, mean = projection.matrix.numpy(), projection.mean.numpy()
@@ -145,7 +143,11 @@ def start_weights(parameters: dict[str, Tensor], tasks: int, classes: int) -> li
     """The first weights of each task, connected to the parameters; the last layer is zero."""
     layers = [value.expand(tasks, -1, -1) for name, value in parameters.items() if name != "log_rates"]
     width = layers[-2].shape[1]
-    return [*layers, torch.zeros(tasks, classes, width, requires_grad=True), torch.zeros(tasks, classes, 1).requires_grad_()]
+    return [
+        *layers,
+        torch.zeros(tasks, classes, width, requires_grad=True),
+        torch.zeros(tasks, classes, 1).requires_grad_(),
+    ]
 
 
 def episode_loss(parameters: dict[str, Tensor], episodes: Episodes, method: str) -> tuple[Tensor, Tensor]:
@@ -160,7 +162,10 @@ def episode_loss(parameters: dict[str, Tensor], episodes: Episodes, method: str)
 
 
 def judge(
-    parameters: dict[str, Tensor], material: Sequence[Material], arguments: Arguments, labels: Sequence[int] = (10, 30, 100)
+    parameters: dict[str, Tensor],
+    material: Sequence[Material],
+    arguments: Arguments,
+    labels: Sequence[int] = (10, 30, 100),
 ) -> dict[str, dict[str, float]]:
     """Mean log-loss and accuracy on held-out tasks, by number of labels beside one of each class."""
     rates, result = parameters["log_rates"].detach().exp(), {}

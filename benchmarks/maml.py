@@ -36,7 +36,10 @@ RESULTS = ROOT / "benchmarks" / "results"
 TUNED = RESULTS / "maml_tuned.json"
 PICTURE = ROOT / "docs" / "images" / "maml.png"
 GRID = {"lr": (0.03, 0.1, 0.3, 1.0), "steps": (10, 30, 100)}
-JUDGES: dict[str, dict[str, Any]] = {"synthetic": {"tasks": "default", "seeds": 3}, "bundled": {"tasks": "bundled", "seeds": 20}}
+JUDGES: dict[str, dict[str, Any]] = {
+    "synthetic": {"tasks": "default", "seeds": 2},
+    "bundled": {"tasks": "bundled", "seeds": 10},
+}
 POLICIES = ("random", "margin")
 SHARE = 0.95
 """The accuracy to reach, as a share of what the rival has at the end of the campaign."""
@@ -69,7 +72,9 @@ def tune(datasets: int) -> None:
 def learners() -> dict[str, str]:
     """Name -> learner."""
     tuned = json.loads(TUNED.read_text())
-    random = {key: f"maml:weights=random,lr={tuned[key]['lr']},steps={tuned[key]['steps']}" for key in ("same_steps", "best")}
+    random = {
+        key: f"maml:weights=random,lr={tuned[key]['lr']},steps={tuned[key]['steps']}" for key in ("same_steps", "best")
+    }
     return {
         "maml": "maml",
         "random-10": random["same_steps"],
@@ -89,7 +94,12 @@ def run() -> None:
     rows = pd.concat(parts)
     rows["test_accuracy"] = rows["test_accuracy"].round(4)
     rows.to_csv(RESULTS / "maml.csv", index=False)
-    summary = {"learners": learners(), "share": SHARE, "figures": figures(rows), "versions": package_versions(("numpy", "torch"))}
+    summary = {
+        "learners": learners(),
+        "share": SHARE,
+        "figures": figures(rows),
+        "versions": package_versions(("numpy", "torch")),
+    }
     (RESULTS / "maml.json").write_text(json.dumps(summary, indent=1) + "\n")
 
 

@@ -5,13 +5,14 @@
 
 As there: a network 1-40-40-1 with rectifiers, mean squared error, meta-trained for ONE inner step of size 0.01 on K
 points, 25 tasks an iteration, Adam at 0.001; judged after 0 to 10 steps. Differences: fewer iterations than 70,000, and
-a learning rate that falls to zero. The rival is the same network trained on points of all tasks together, fine-tuned with
-the best of six step sizes.
+a learning rate that falls to zero. The rival is the same network trained on points of all tasks together, fine-tuned
+with the best of six step sizes.
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import sys
 from collections.abc import Sequence
@@ -48,7 +49,7 @@ TASKS = SinusoidTasks()
 def first_parameters(seed: int) -> dict[str, Tensor]:
     """He initialisation of the network, as leaves."""
     generator, parameters = torch.Generator().manual_seed(seed), {}
-    for layer, (inputs, outputs) in enumerate(zip(WIDTHS[:-1], WIDTHS[1:], strict=True)):
+    for layer, (inputs, outputs) in enumerate(itertools.pairwise(WIDTHS)):
         parameters[f"{layer}.weight"] = torch.randn(outputs, inputs, generator=generator) * (2 / inputs) ** 0.5
         parameters[f"{layer}.bias"] = torch.zeros(outputs, 1)
     return {name: value.requires_grad_() for name, value in parameters.items()}
@@ -65,7 +66,7 @@ def spread(parameters: dict[str, Tensor], tasks: int) -> list[Tensor]:
 
 
 def sample(rng: np.random.Generator, tasks: int, items: int) -> tuple[Tensor, Tensor]:
-    """x (tasks, items, 1) and y (tasks, items) of new tasks."""
+    """X (tasks, items, 1) and y (tasks, items) of new tasks."""
     x, y = TASKS.points(rng, TASKS.sample(rng, tasks), items)
     return torch.from_numpy(x), torch.from_numpy(y)
 
@@ -87,7 +88,9 @@ def train(method: str, shots: int, iterations: int) -> dict[str, Tensor]:
     return parameters
 
 
-def error_curve(parameters: dict[str, Tensor], shots: int, rate: float, tasks: int, seed: int) -> dict[str, list[float]]:
+def error_curve(
+    parameters: dict[str, Tensor], shots: int, rate: float, tasks: int, seed: int
+) -> dict[str, list[float]]:
     """Mean squared error on 100 points after 0, 1, ..., 10 steps on `shots` points; mean and 95 % half width."""
     x, y = sample(np.random.default_rng([seed, shots]), tasks, shots + 100)
     support = (x[:, :shots], y[:, :shots])
@@ -100,12 +103,20 @@ def error_curve(parameters: dict[str, Tensor], shots: int, rate: float, tasks: i
         errors.append(squared_error(weights, x[:, shots:], y[:, shots:]).detach())
     stacked = torch.stack(errors)
     half = 1.96 * stacked.std(dim=1) / tasks**0.5
-    return {"mse": [round(v, 4) for v in stacked.mean(dim=1).tolist()], "half_width": [round(v, 4) for v in half.tolist()]}
+    return {
+        "mse": [round(v, 4) for v in stacked.mean(dim=1).tolist()],
+        "half_width": [round(v, 4) for v in half.tolist()],
+    }
 
 
 def run(iterations: int, tasks: int) -> None:
     """Train and judge every method; the rival's step size is chosen on other tasks than it is judged on."""
-    result: dict[str, Any] = {"iterations": iterations, "tasks": tasks, "curves": {}, "versions": package_versions(("numpy", "torch"))}
+    result: dict[str, Any] = {
+        "iterations": iterations,
+        "tasks": tasks,
+        "curves": {},
+        "versions": package_versions(("numpy", "torch")),
+    }
     for shots in SHOTS:
         for method in ("maml", "fomaml", "pretrained"):
             parameters, rate = train(method, shots, iterations), RATE
@@ -122,11 +133,17 @@ def draw(result: dict[str, Any], path: Path) -> None:
     """Error against steps, one panel a number of shots."""
     figure, panels = plt.subplots(1, len(SHOTS), figsize=(9, 3.6), sharey=True, layout="constrained")
     for axes, shots in zip(panels, SHOTS, strict=True):
-        for method, label in {"maml": "MAML", "fomaml": "first order", "pretrained": "pre-trained on all tasks"}.items():
+        for method, label in {
+            "maml": "MAML",
+            "fomaml": "first order",
+            "pretrained": "pre-trained on all tasks",
+        }.items():
             curve = result["curves"][f"{method}-{shots}"]
             mean, half = np.array(curve["mse"]), np.array(curve["half_width"])
             (line,) = axes.plot(range(STEPS + 1), mean, marker=".", label=label)
-            axes.fill_between(range(STEPS + 1), mean - half, mean + half, color=line.get_color(), alpha=0.2, linewidth=0)
+            axes.fill_between(
+                range(STEPS + 1), mean - half, mean + half, color=line.get_color(), alpha=0.2, linewidth=0
+            )
         axes.set(xlabel="gradient steps", title=f"K = {shots} points", ylim=(0, None))
         axes.grid(alpha=0.3)
     panels[0].set_ylabel("mean squared error")

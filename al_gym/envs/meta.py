@@ -36,8 +36,8 @@ def check_task(task: Any, tasks: TaskDistribution) -> MetaTask | None:
     """What a reset needs to start `task`.
 
     Args:
-        task: what `sample_tasks` gave; also a dataset's name, a `Dataset`, or a `Task`, as in `reset(options=...)`; None
-            for a new task in each reset.
+        task: what `sample_tasks` gave; also a dataset's name, a `Dataset`, or a `Task`, as in `reset(options=...)`;
+            None for a new task in each reset.
         tasks: where names are looked up.
 
     Raises:
@@ -61,7 +61,6 @@ def check_task(task: Any, tasks: TaskDistribution) -> MetaTask | None:
     if seed is not None and (isinstance(seed, bool) or not isinstance(seed, int | np.integer) or seed < 0):
         raise ParameterError(f"task_seed must be an integer of at least 0, got {seed!r}.")
     return dict(task)
-
 
 
 def options_of(fixed: MetaTask | None, options: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -43,7 +43,8 @@ class FewShotTasks:
 
     Attributes:
         dataset: where the items come from.
-        ways: classes of an episode (N). shots: labelled items of each class (K). queries: items of each class to judge on.
+        ways: classes of an episode (N). shots: labelled items of each class (K).
+        queries: items of each class to judge on.
         classes: classes to draw from, all with enough items if empty; disjoint choices make a meta-split by class.
 
     Raises:

@@ -41,7 +41,7 @@ class SinusoidTasks:
         return np.stack([rng.uniform(*self.amplitude, size=tasks), rng.uniform(*self.phase, size=tasks)], axis=1)
 
     def points(self, rng: np.random.Generator, tasks: NDArray[np.float64], items: int) -> tuple[Floats, Floats]:
-        """x (tasks, items, 1) float32 at random, and y (tasks, items) float32 of each task."""
+        """X (tasks, items, 1) float32 at random, and y (tasks, items) float32 of each task."""
         x = rng.uniform(*self.inputs, size=(len(tasks), items))
         return x[:, :, None].astype(np.float32), curve(tasks, x)
 
