@@ -7,7 +7,8 @@ class, 20 rounds of 10, logistic regression with C = 1, one thread. modAL runs u
 that has modAL-python and scikit-learn < 1.8. Times are CPU seconds of the rounds after the first fit, imports and
 compilation left out. al_gym's rows `light` have the observation without distances, which the peers do not compute
 either; `default` have all of it. The last rows are the default training suite with the reward `advantage`, whose
-reference campaigns, resets and fresh tasks are counted in.
+reference campaigns, resets and fresh tasks are counted in; `--only-suite` measures these alone and replaces them in the
+JSON.
 """
 
 from __future__ import annotations
@@ -113,6 +114,19 @@ def sync_row(name: str, dataset: Any, strategy: str, num_envs: int) -> Row:
     return Row("al_gym (SyncVectorEnv, light)", name, strategy, num_envs, rate, accuracy)
 
 
+def compile_float64() -> None:
+    """Compile the fit in float64, which the suite needs so rarely that it would be compiled while the clock runs."""
+    import gymnasium as gym
+    import numpy as np
+
+    import al_gym  # noqa: F401
+
+    env = gym.make_vec("al_gym/Strategy-v0", num_envs=2, tasks="bundled", split=None, learner="softmax:tol=1e-7")
+    env.reset(seed=0)
+    env.step(np.zeros(2, np.int64))
+    env.close()
+
+
 def suite_row(num_envs: int, episodes: int) -> Row:
     """Random actions on the default training suite with `advantage`; resets, references and fresh tasks count."""
     import gymnasium as gym
@@ -176,6 +190,26 @@ def peer_rows(name: str, dataset: Any, modal_python: str | None, quick: bool) ->
         return rows
 
 
+def suite_rows(quick: bool) -> list[Row]:
+    """The training suite at both sizes."""
+    compile_float64()
+    return [suite_row(n, 1 if quick else 4) for n in ((64,) if quick else (64, 256))]
+
+
+def merge(path: Path, rows: list[Row]) -> None:
+    """Put rows in the place of those of the same system, task, strategy and number of envs, and say so."""
+
+    def key(row: dict[str, Any]) -> tuple[Any, ...]:
+        return row["system"], row["task"], row["strategy"], row["num_envs"]
+
+    content = json.loads(path.read_text())
+    new = {key(vars(row)): vars(row) for row in rows}
+    kept = [new.pop(key(row), row) for row in content["rows"]]
+    content["rows"] = kept + list(new.values())
+    content["measured_alone"] = sorted({row.system for row in rows})
+    path.write_text(json.dumps(content, indent=1) + "\n")
+
+
 def machine() -> dict[str, str]:
     """What the numbers were measured on."""
     from al_gym.evaluation.summary import PACKAGES, package_versions
@@ -217,18 +251,25 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="BLAS and OpenMP threads of every system")
     parser.add_argument("--quick", action="store_true", help="without the large task, one peer seed, fewer sizes")
     parser.add_argument("--modal-python", help="interpreter with modAL-python and scikit-learn < 1.8")
+    parser.add_argument("--only-suite", action="store_true", help="measure the training suite alone, merge into --json")
     args = parser.parse_args()
     if any(os.environ.get(name) != str(args.threads) for name in THREAD_VARIABLES):
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(args.threads))
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
+    if args.only_suite:
+        rows = suite_rows(args.quick)
+        sys.stdout.write(report(rows))
+        if args.json:
+            merge(args.json, rows)
+        return
     counts = (1, 64) if args.quick else (1, 8, 64, 256)
-    rows: list[Row] = []
+    rows = []
     for name, dataset in datasets(args.quick).items():
         for strategy in SIMPLE + GREEDY:
             rows += native_rows(name, dataset, strategy, counts)
         rows.append(sync_row(name, dataset, "margin", 8 if args.quick else 64))
         rows += peer_rows(name, dataset, args.modal_python, args.quick)
-    rows += [suite_row(n, 1 if args.quick else 4) for n in ((64,) if args.quick else (64, 256))]
+    rows += suite_rows(args.quick)
     sys.stdout.write(report(rows))
     if args.json:
         content = {"rows": [vars(row) for row in rows], "machine": machine(), "threads": args.threads}
