@@ -249,5 +249,5 @@ def test_description(name: str) -> None:
         assert 'pip install "al-gym[' in str(error)  # noqa: PT017
 
 
-def test_there_are_at_least_eight() -> None:
-    assert {"softmax", "ridge", "gp", "knn", "mlp", "sklearn", "torch", "lightning"} <= set(NAMES)
+def test_there_are_at_least_nine() -> None:
+    assert {"softmax", "ridge", "gp", "knn", "mlp", "sklearn", "torch", "lightning", "maml"} <= set(NAMES)
