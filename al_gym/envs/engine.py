@@ -16,7 +16,6 @@ from al_gym.envs.observations import DEFAULT_FEATURES
 from al_gym.envs.rewards import REWARDS, Reference, Transition
 from al_gym.errors import ParameterError
 from al_gym.learners import Learner
-from al_gym.reference import margin_curves
 from al_gym.registry import call_with
 from al_gym.strategies import Strategy, make_strategy
 from al_gym.tasks.dataset import Dataset
@@ -155,10 +154,7 @@ class Engine:
         with one_thread():
             self.campaign.load(slots, tasks, [self.settings.budget] * len(tasks))
             if self.reward.needs_reference:
-                spent, accuracy = self._reference.spent, self._reference.accuracy
-                spent[slots], accuracy[slots] = margin_curves(
-                    self.campaign, slots, self.settings.batch_size, spent.shape[1]
-                )
+                self._run_reference(slots)
             self.last_strategy[slots] = -1
             self.accuracy[slots] = self.campaign.accuracy(slots)
             for slot in slots.tolist():
@@ -199,6 +195,22 @@ class Engine:
             scaling=s.scaling,
             label_noise=s.label_noise,
         )
+
+    def _run_reference(self, slots: Ints) -> None:
+        """Run margin with the default batch from the seed set to the end, keep its curve, and go back."""
+        spent, accuracy = self._reference.spent, self._reference.accuracy
+        margin = [make_strategy("margin")]
+        spent[slots], accuracy[slots] = 0, self.campaign.accuracy(slots)[:, None]
+        for point in range(1, spent.shape[1]):
+            remaining = self.campaign.remaining(slots)
+            open_ = slots[remaining > 0]
+            if len(open_):
+                k = np.minimum(self.settings.batch_size, remaining[remaining > 0])
+                queries = self.campaign.select(open_, margin, np.zeros(len(open_), np.int64), k)
+                self.campaign.reveal(open_, queries)
+                accuracy[open_, point:] = self.campaign.accuracy(open_)[:, None]
+            spent[slots, point] = self.campaign.spent(slots)
+        self.campaign.restart(slots)
 
     # --- step --------------------------------------------------------------------------------------------
     def step(self, slots: Ints, actions: Any) -> tuple[NDArray[np.float32], Floats, Bools, dict[str, Any]]:
