@@ -19,6 +19,7 @@ from rich.console import Console
 
 from agents.flags import parse_arguments
 from agents.proposals import (
+    BATCHES,
     Ints,
     Samples,
     Trial,
@@ -40,7 +41,6 @@ from al_gym.tasks.load import load_tasks
 from al_gym.threads import pin_threads
 
 HERDERS = ("uherding", "uherding:power=2,width=0.5", "uherding:power=0.5", "uherding:radius=adaptive")
-BATCHES = (5, 10, 5, 2, 5, 20)  # labels a round, group of tasks by group of tasks
 
 console = Console()
 

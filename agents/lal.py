@@ -18,6 +18,7 @@ from rich.console import Console
 
 from agents.flags import parse_arguments
 from agents.proposals import (
+    BATCHES,
     Ints,
     Samples,
     fit_network,
@@ -34,8 +35,6 @@ from al_gym.policies.network import Network
 from al_gym.strategies import Strategy, make_strategy
 from al_gym.tasks.load import load_tasks
 from al_gym.threads import pin_threads
-
-BATCHES = (5, 10, 5, 2, 5, 20)  # labels a round, group of tasks by group of tasks
 
 console = Console()
 

@@ -26,8 +26,8 @@ def meta_loss(
     """What to differentiate, and the loss on the query items after adaptation (tasks,).
 
     `maml` differentiates the adapted loss through the gradient steps; `fomaml` takes the steps as constants (Finn et
-    al. 2017, section 5.2); `reptile` moves the start towards the adapted weights (Nichol, Achiam & Schulman 2018,
-    equation 2), by a surrogate whose gradient is the start minus them.
+    al. 2017, section 5.2); `reptile` moves the start towards the adapted weights (Nichol, Achiam & Schulman
+    2018), by a surrogate whose gradient is the start minus them.
 
     Args:
         method: one of `METHODS`.

@@ -22,6 +22,8 @@ from al_gym.strategies import Strategy
 from al_gym.tasks.distribution import TaskDistribution
 from al_gym.tasks.task import make_task
 
+BATCHES = (5, 10, 5, 2, 5, 20)  # labels a round, group of tasks by group of tasks
+
 Ints = NDArray[np.int64]
 Loss = Callable[[Tensor, Tensor], Tensor]
 

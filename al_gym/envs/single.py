@@ -82,7 +82,8 @@ class CampaignEnv(gym.Env[NDArray[np.float32], Any]):
         """Start every later campaign on `task`, until another one is set; None draws a new task in each reset again.
 
         Takes what `sample_tasks` and `get_task` give, or a dataset's name, a `Dataset` or a `Task`. The campaign that
-        runs goes on. `reset(options={"task": ...})` goes before it, for that one reset.
+        runs goes on. `reset(options={"task": ...})` goes before it, for that one reset. A reset with a task that has
+        its seed draws nothing from the environment's generator.
         """
         self.engine.fixed[0] = check_task(task, self.engine.tasks)
 

@@ -222,7 +222,8 @@ def _learner_arguments(spec: str) -> dict[str, Any]:
     """The learner's name with all its parameters, as it is used."""
     name, _ = parse_spec(spec, "learner")
     learner = make_learner(spec)
-    return {"name": name} | {key: getattr(learner, key) for key in signature(LEARNERS.get(name)).parameters}
+    arguments = {"name": name} | {key: getattr(learner, key) for key in signature(LEARNERS.get(name)).parameters}
+    return arguments | ({"digest": learner.digest()} if learner.digest() else {})
 
 
 @contextlib.contextmanager

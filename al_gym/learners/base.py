@@ -25,6 +25,10 @@ class Learner(ABC):
 
     name: ClassVar[str] = ""
 
+    def digest(self) -> str:
+        """What decides the results beside the parameters, say a hash of weights; empty if nothing does."""
+        return ""
+
     @abstractmethod
     def allocate(self, shape: Shape, rows: int, device: torch.device) -> Any:
         """State for `rows` campaigns of one padded shape. A dict of (rows, ...) tensors or lists grows by itself."""

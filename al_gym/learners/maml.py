@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from functools import cache
@@ -132,6 +133,13 @@ class MAML(Learner):
         steps = steps or len(learned)
         rates = torch.cat([learned, learned[-1:].expand(max(0, steps - len(learned)), -1)])[:steps]
         self.rates = torch.full_like(rates, lr) if lr else rates
+
+    def digest(self) -> str:
+        """See `Learner.digest`: SHA-256 of what meta-learning found, hexadecimal."""
+        found = hashlib.sha256(f"{self.start.whitening}".encode())
+        for tensor in (*self.start.layers, self.start.rates):
+            found.update(tensor.contiguous().numpy().tobytes())
+        return found.hexdigest()
 
     def allocate(self, shape: Shape, rows: int, device: torch.device) -> dict[str, Any]:
         """See `Learner.allocate`: the projection and the adapted weights of each row, `w0`, `w1`, ... by layer."""

@@ -38,8 +38,8 @@ class Comb(ExpertMixture):
     moves the weights by $w_k \leftarrow w_k \exp(\gamma \hat y_k / N)$, and a strategy is drawn as in `ExpertMixture`
     with $p_{min} = \gamma / N$ and $\gamma = \min(1, \sqrt{N \ln N / ((e - 1) T)})$ for N strategies and T rounds.
 
-    **Source:** Baram, El-Yaniv & Luz 2004, *Online choice of active learning algorithms* (section 4, algorithm COMB;
-    section 5, CEM); Exp4 and gamma are those of Auer et al. 2002 (corollary 3.2 with the gain bounded by T). Ours: more
+    **Source:** Baram, El-Yaniv & Luz 2004, *Online choice of active learning algorithms* (COMB and
+    CEM); Exp4 and gamma are those of Auer et al. 2002, with the gain bounded by T. Ours: more
     than two classes, batches, all candidates instead of cluster representatives, and a known T instead of restarts
     that double a guessed gain. **Assumes** that the classes are about balanced: for imbalanced ones CEM is misleading.
     **Cost:** the selection of every strategy each round.

@@ -33,8 +33,8 @@ class Exp4P(ExpertMixture):
     $$w_k \leftarrow w_k \exp\Big(\tfrac{p_{min}}{2} \Big(\hat y_k + \tfrac{1}{p_k}
     \sqrt{\tfrac{\ln(N / \delta)}{N T}}\Big)\Big).$$
 
-    **Source:** Hsu & Lin 2015, *Active learning by learning* (algorithm 1; IW-ACC is its unbiased estimate of test
-    accuracy), with Exp4.P of Beygelzimer et al. 2011 (algorithm 1). As in the authors' code the arms of the confidence
+    **Source:** Hsu & Lin 2015, *Active learning by learning* (IW-ACC is its unbiased estimate of test
+    accuracy), with Exp4.P of Beygelzimer et al. 2011. As in the authors' code the arms of the confidence
     term are the strategies. Batches are ours: the drawn strategy takes the whole batch, an item's q(x) counts every
     strategy that proposes it, and each round adds an estimate of its own (Horvitz & Thompson). **Assumes** rewards of
     [0, 1], a horizon known before, and `random` among the strategies: without it q(x) = 0 for items that nobody

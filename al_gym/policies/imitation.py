@@ -28,8 +28,8 @@ class Imitation(ProposalNetwork):
     first campaigns follow the expert, the later ones a mixture of it and of what was learned so far, so that the
     network has seen the states that its own choices lead to. It acts by the largest $g$.
 
-    **Source:** Liu, Buntine & Haffari 2018, *Learning how to actively learn: a deep imitation learning approach* (ALIL;
-    algorithm 1: DAgger with an algorithmic expert), Gonsior, Thiele & Lehner 2021, *ImitAL: learning active learning
+    **Source:** Liu, Buntine & Haffari 2018, *Learning how to actively learn: a deep imitation learning approach* (ALIL:
+    DAgger with an algorithmic expert), Gonsior, Thiele & Lehner 2021, *ImitAL: learning active learning
     strategies from synthetic data* (ranking of proposed batches, trained on synthetic data alone). Ours: proposals of
     strategies instead of sampled items, soft preferences. **Assumes** as `lal` that preferences on the synthetic
     prior carry over and that one round ahead is far enough. **Differs** from `lal` in the loss, which asks for the

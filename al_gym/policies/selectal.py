@@ -94,7 +94,7 @@ class SelectAL(Policy):
     there are `least` labels a fold the typicality strategy takes it.
 
     **Source:** Hacohen & Weinshall 2023, *How to select which active learning strategy is best suited for your
-    specific problem and budget* (section 3, algorithm 1). Adapted: typical and uncertain labels are ranked rather than
+    specific problem and budget*. Adapted: typical and uncertain labels are ranked rather than
     chosen by the strategies themselves, folds replace repeated training of a network, and the test is made every
     round with the default learner. **Assumes** that gain and loss mirror each other (the derivative exists), and
     enough labels to see a difference of a few held-out items: with 50 labels one item is 2 points. **Cost:** four

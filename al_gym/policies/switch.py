@@ -17,6 +17,9 @@ class Switch(Policy):
         rounds: rounds before the switch, at least 0.
         first: strategy before the switch.
         then: strategy after it.
+
+    Raises:
+        ParameterError: `rounds` is negative, or `first` or `then` is not one strategy.
     """
 
     name = "switch"
@@ -25,7 +28,11 @@ class Switch(Policy):
         if not isinstance(rounds, int) or rounds < 0:
             raise ParameterError(f"switch: rounds must be an integer of at least 0, got {rounds!r}.")
         self.rounds = rounds
-        self.strategies = parse_strategies([first, then])
+        sides = {"first": parse_strategies([first]), "then": parse_strategies([then])}
+        for key, value in {"first": first, "then": then}.items():
+            if len(sides[key]) != 1:
+                raise ParameterError(f"switch: {key} must be one strategy, got {value!r}, which is {len(sides[key])}.")
+        self.strategies = sides["first"] + sides["then"]
 
     def act(self, context: Context) -> Choice:
         """See `Policy.act`."""

@@ -65,7 +65,7 @@ class Thompson(Policy):
     model had predicted wrongly before they came (`reward=mistake`, ours).
 
     **Source:** Zhang, Shao, Verma & Nowak 2023, *Algorithm selection for deep active learning with imbalanced
-    datasets* (TAILOR; algorithm 1, class diversity reward). Ours: one strategy takes the whole batch, where TAILOR
+    datasets* (TAILOR, class diversity reward). Ours: one strategy takes the whole batch, where TAILOR
     draws one for each item. **Assumes** labels that are independent given strategy and class, and arms that drift no
     faster than the discount forgets. **Cost:** none beside the strategy's.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,16 +68,29 @@ def load_texts(
 ) -> Dataset:
     """A folder of text files (UTF-8) with one folder a class (`FOLDER/spam/1.txt`), as embeddings.
 
-    Arguments, result and errors are those of `load_images`, with `TEXT_ENCODERS` and modality `text-embedding`. For
-    texts in a column of a table see `load_folder` and its `text_column`.
+    Arguments, result and errors are those of `load_images`, with `TEXT_ENCODERS` and modality `text-embedding`. Bytes
+    that are not UTF-8 are replaced, with a warning. For texts in a column of a table see `load_folder` and its
+    `text_column`.
     """
     files = _list_files(Path(folder), test_folder, group_of, TEXT_SUFFIXES)
     chosen = make_text_encoder(encoder)
-    texts = [path.read_text(encoding="utf-8", errors="replace") for path in files.paths]
+    texts = _read_texts(files.paths)
     name = name or Path(folder).resolve().name
     contents = [text.encode() for text in texts]
     X = cached_vectors(chosen, contents, lambda: chosen(texts), name=name, cache=cache)
     return files.dataset(name, X, "text-embedding", family, chosen.fingerprint)
+
+
+def _read_texts(paths: Sequence[Path]) -> list[str]:
+    """Texts of UTF-8 files; other bytes become U+FFFD, with a warning that names the first file."""
+    texts = [path.read_text(encoding="utf-8", errors="replace") for path in paths]
+    broken = [path for path, text in zip(paths, texts, strict=True) if "\ufffd" in text]
+    if broken:
+        warnings.warn(
+            f"{len(broken)} of {len(paths)} texts are not UTF-8, {broken[0]} the first; their other bytes count as "
+            "U+FFFD. Convert them, for example with iconv."
+        )
+    return texts
 
 
 @dataclass(frozen=True)

@@ -11,14 +11,14 @@ from pathlib import Path
 
 import numpy as np
 
-from al_gym.tasks.encoders import ImageEncoder, TextEncoder, Vectors
+from al_gym.tasks.encoders import Encoder, Vectors
 
 #: Where embeddings are kept if no folder is given.
 DEFAULT_CACHE = Path("~/.cache/al_gym/embeddings")
 
 
 def cached_vectors(
-    encoder: ImageEncoder | TextEncoder,
+    encoder: Encoder,
     contents: Sequence[bytes],
     encode: Callable[[], Vectors],
     *,

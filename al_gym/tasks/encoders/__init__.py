@@ -18,8 +18,8 @@ from al_gym.registry import Registry
 Vectors = NDArray[np.float32]
 
 
-class ImageEncoder(ABC):
-    """Encodes image files.
+class Encoder(ABC):
+    """Makes vectors.
 
     Attributes:
         costly: whether the vectors are worth keeping on disk.
@@ -30,7 +30,11 @@ class ImageEncoder(ABC):
     @property
     @abstractmethod
     def fingerprint(self) -> str:
-        """Text that is the same exactly as long as the vectors of the same images are."""
+        """Text that is the same exactly as long as the vectors of the same contents are."""
+
+
+class ImageEncoder(Encoder):
+    """Encodes image files."""
 
     @abstractmethod
     def __call__(self, paths: Sequence[Path]) -> Vectors:
@@ -41,19 +45,8 @@ class ImageEncoder(ABC):
         """
 
 
-class TextEncoder(ABC):
-    """Encodes texts.
-
-    Attributes:
-        costly: whether the vectors are worth keeping on disk.
-    """
-
-    costly = True
-
-    @property
-    @abstractmethod
-    def fingerprint(self) -> str:
-        """Text that is the same exactly as long as the vectors of the same texts are."""
+class TextEncoder(Encoder):
+    """Encodes texts."""
 
     @abstractmethod
     def __call__(self, texts: Sequence[str]) -> Vectors:

@@ -55,7 +55,7 @@ class BackboneEncoder(ImageEncoder):
 
     @property
     def fingerprint(self) -> str:
-        """See `ImageEncoder.fingerprint`: architecture and digest of the weights."""
+        """See `Encoder.fingerprint`: architecture and digest of the weights."""
         with self.weights.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
         return f"backbone 1 {self.architecture} {digest}"

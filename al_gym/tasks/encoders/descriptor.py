@@ -34,7 +34,7 @@ class DescriptorEncoder(ImageEncoder):
 
     @property
     def fingerprint(self) -> str:
-        """See `ImageEncoder.fingerprint`."""
+        """See `Encoder.fingerprint`."""
         return "descriptor 1"
 
     def __call__(self, paths: Sequence[Path]) -> Vectors:

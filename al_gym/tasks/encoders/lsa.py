@@ -22,7 +22,7 @@ class LatentSemanticEncoder(TextEncoder):
 
     @property
     def fingerprint(self) -> str:
-        """See `TextEncoder.fingerprint`."""
+        """See `Encoder.fingerprint`."""
         return f"lsa 1 {TEXT_DIMENSIONS}"
 
     def __call__(self, texts: Sequence[str]) -> Vectors:

@@ -62,7 +62,7 @@ class SentenceEncoder(TextEncoder):
 
     @property
     def fingerprint(self) -> str:
-        """See `TextEncoder.fingerprint`: the model's name and the sizes of its files."""
+        """See `Encoder.fingerprint`: the model's name and the sizes of its files."""
         sizes = sorted((p.name, p.stat().st_size) for p in Path(self.folder).iterdir() if p.is_file())
         return f"sentence-transformers 1 {self.model} {sizes}"
 
