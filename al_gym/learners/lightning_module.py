@@ -83,8 +83,10 @@ class LightningLearner(ModuleLearner):
 
     def logits(self, model: nn.Module, X: Tensor) -> Tensor:
         """See `ModuleLearner.logits`."""
+        # An iteration draws a seed for workers, also without any: from this generator instead of the global one.
+        loader = DataLoader(_Items(X), batch_size=CHUNK, generator=torch.Generator())
         with _quiet():
-            parts = self._trainer().predict(model, DataLoader(_Items(X), batch_size=CHUNK))
+            parts = self._trainer().predict(model, loader)
         model.to(self.device)
         if not parts or not all(isinstance(part, Tensor) for part in parts):
             raise LearnerError(f"lightning: predict_step of {type(model).__name__} must return a tensor of logits.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import random
 
 import gymnasium as gym
 import numpy as np
@@ -214,9 +215,8 @@ def test_vector_env_equals_single_envs(name: str) -> None:
             np.testing.assert_allclose(reward, results[step][1][i], atol=1e-6)
 
 
-@every_learner
-def test_nan_is_an_error_that_names_learner_task_and_round(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    learner = quick(name)
+def two_tasks(learner: Learner) -> tuple[Campaign, np.ndarray, np.ndarray]:
+    """A campaign of the tasks `good` and `bad` at their seed sets, its slots, and queries for the next round."""
     X, y = blobs(60, 4, 2, 0)
     tasks = [
         make_task(Dataset(n, X + i, y, ("a", "b")), i, pool_size=20, test_size=20)
@@ -224,6 +224,13 @@ def test_nan_is_an_error_that_names_learner_task_and_round(name: str, monkeypatc
     ]
     campaign, slots = Campaign(2, learner=learner), np.arange(2)
     campaign.load(slots, tasks, [4, 4])
+    return campaign, slots, campaign.select(slots, [make_strategy("random")], np.zeros(2, np.int64), np.array([2, 2]))
+
+
+@every_learner
+def test_nan_is_an_error_that_names_learner_task_and_round(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = quick(name)
+    campaign, slots, queries = two_tasks(learner)
     score = type(learner).score_pool
 
     def broken(self: Learner, state: dict, arrays: PoolArrays, rows: Tensor) -> None:
@@ -231,11 +238,41 @@ def test_nan_is_an_error_that_names_learner_task_and_round(name: str, monkeypatc
         arrays.top1[rows[-1:], 0] = torch.nan
 
     monkeypatch.setattr(type(learner), "score_pool", broken)
-    queries = campaign.select(slots, [make_strategy("random")], np.zeros(2, np.int64), np.array([2, 2]))
     with pytest.raises(
         LearnerError, match=rf"learner '{name}' failed on task 'bad' \(seed 1\), round 1: .* not finite"
     ):
         campaign.reveal(slots, queries)
+
+
+@every_learner
+def test_a_learner_that_raises_names_learner_task_and_round(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    learner = quick(name)
+    campaign, slots, queries = two_tasks(learner)
+    fit, bad = type(learner).fit, make_task(campaign.tasks[1].dataset, 1, pool_size=20, test_size=20).key
+
+    def broken(self: Learner, state: dict, arrays: PoolArrays, rows: Tensor) -> None:
+        if (arrays.key[rows.numpy()] == np.uint64(bad)).any():
+            raise ZeroDivisionError("no")
+        fit(self, state, arrays, rows)
+
+    monkeypatch.setattr(type(learner), "fit", broken)
+    with pytest.raises(
+        LearnerError, match=rf"learner '{name}' failed on task 'bad' \(seed 1\), round 1: ZeroDivisionError: no"
+    ):
+        campaign.reveal(slots, queries)
+
+
+@every_learner
+def test_global_generators_are_left_alone(name: str) -> None:
+    """Nothing draws from them, and nothing seeds them."""
+    learner = quick(name)
+    states = []
+    for _ in range(2):
+        states.append((torch.get_rng_state().numpy().tobytes(), np.random.get_state()[1].tobytes(), random.getstate()))  # noqa: NPY002
+        if len(states) == 1:
+            campaign, slots, queries = two_tasks(learner)
+            campaign.reveal(slots, queries)
+    assert states[0] == states[1]
 
 
 @every_learner

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 import torch
 from learner_blocks import SHAPE, block, fitted, pool_accuracy, probabilities
+from safetensors.torch import load_file, save_file
 from torch import nn
 
-from al_gym.errors import LearnerError, ParameterError
+import al_gym
+from al_gym.errors import LearnerError, ParameterError, ResumeError
 from al_gym.learners import make_learner
 from al_gym.learners.adaptation import adapt, class_loss, forward
 from al_gym.learners.maml import MAML, SHIPPED, read_initialisation
@@ -185,3 +187,18 @@ def test_broken_weights(tmp_path: Path) -> None:
 def test_bad_parameters(bad: str) -> None:
     with pytest.raises(ParameterError, match=f"maml: {bad.split('=')[0]}"):
         make_learner(f"maml:{bad}")
+
+
+def test_an_evaluation_does_not_mix_two_sets_of_weights(tmp_path: Path) -> None:
+    """Retrained weights under the same path are refused by a folder that holds results of the old ones."""
+    weights = tmp_path / "maml.safetensors"
+    for suffix in (".safetensors", ".json"):
+        weights.with_suffix(suffix).write_bytes(SHIPPED.with_suffix(suffix).read_bytes())
+    given = {"tasks": "bundled", "seeds": 1, "rounds": 1, "learner": f"maml:weights={weights}", "jobs": 1}
+    al_gym.evaluate(["random"], datasets=["iris"], out=tmp_path / "out", **given)
+    al_gym.evaluate(["random"], datasets=["iris"], out=tmp_path / "out", **given)
+    tensors = load_file(weights)
+    save_file({name: value * 1.01 for name, value in tensors.items()}, weights)
+    read_initialisation.cache_clear()
+    with pytest.raises(ResumeError, match=r"learner\.digest"):
+        al_gym.evaluate(["random"], datasets=["iris"], out=tmp_path / "out", **given)

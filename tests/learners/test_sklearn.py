@@ -1,7 +1,9 @@
 """The adapter of scikit-learn's estimators."""
 
 import warnings
+from typing import Any
 
+import gymnasium as gym
 import numpy as np
 import pytest
 import torch
@@ -16,6 +18,7 @@ from sklearn.svm import SVC
 from al_gym.errors import LearnerError, ParameterError, UnknownNameError
 from al_gym.learners import make_learner
 from al_gym.learners.sklearn_adapter import ESTIMATORS, SklearnLearner
+from al_gym.tasks import load_bundled
 
 TASKS = [(40, 6, 4, 18, 0), (30, 3, 3, 9, 1)]
 
@@ -105,19 +108,34 @@ def test_jobs_do_not_change_the_result() -> None:
     assert torch.equal(alone, parallel)
 
 
-def test_skorch_networks() -> None:
+def skorch_net(features: int, classes: int) -> Any:
     skorch = pytest.importorskip("skorch")
-    net = skorch.NeuralNetClassifier(
+    return skorch.NeuralNetClassifier(
         torch.nn.Linear,
         criterion=torch.nn.CrossEntropyLoss,
-        module__in_features=6,
-        module__out_features=4,
+        module__in_features=features,
+        module__out_features=classes,
         max_epochs=30,
         lr=0.5,
         train_split=None,
         verbose=0,
     )
-    assert pool_accuracy(SklearnLearner(estimator=net), seeds=1) > 0.8
+
+
+def test_skorch_networks() -> None:
+    assert pool_accuracy(SklearnLearner(estimator=skorch_net(6, 4)), seeds=1) > 0.8
+
+
+def test_a_skorch_network_in_an_environment() -> None:
+    iris = load_bundled("iris")
+    learner = SklearnLearner(estimator=skorch_net(iris.n_features, iris.n_classes))
+    env = gym.make("al_gym/Strategy-v0", tasks=iris, learner=learner, strategies=["margin", "random"], budget=20)
+    env.reset(seed=0)
+    ended, accuracy = False, 0.0
+    while not ended:
+        _, _, ended, _, info = env.step(0)
+        accuracy = info["validation_accuracy"]
+    assert accuracy > 0.7
 
 
 def test_bad_parameters() -> None:

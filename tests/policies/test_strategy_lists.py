@@ -68,3 +68,10 @@ def test_all_policies_run_by_name_on_one_list():
     assert len(set(rows["strategy"])) > 3
     first = rows[rows["policy"].str.startswith("switch") & (rows["round"] == 1)]
     assert first["strategy"].tolist() == ["uherding:width=2"]
+
+
+@pytest.mark.parametrize("spec", ["switch:first=shipped", "switch:then=shipped"])
+def test_a_side_of_switch_is_one_strategy(spec: str) -> None:
+    with pytest.raises(ParameterError, match=r"must be one strategy, got 'shipped'"):
+        load_policy(spec)
+    assert load_policy("switch:first=uherding:power=2").labels == ("uherding:power=2", "margin-kcenter")

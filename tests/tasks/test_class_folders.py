@@ -175,20 +175,21 @@ def test_folders_that_cannot_be_used_say_why(tmp_path: Path) -> None:
         load_images(folder)
 
 
-def write_mails(folder: Path, n: int = 40) -> Path:
+def write_mails(folder: Path, n: int = 40, encoding: str = "utf-8") -> Path:
     rng = np.random.default_rng(0)
     words = {"spam": ["money", "winner", "offer", "free"], "ham": ["meeting", "report", "lunch", "draft"]}
     for label, own in words.items():
         (folder / label).mkdir(parents=True)
         for number in range(n):
             text = " ".join([*rng.choice(own, 3), *rng.choice(["the", "and", "you", "it", "on", "we"], 6)])
-            (folder / label / f"{number:02d}.txt").write_text(text + " café", encoding="latin-1" if number else "utf-8")
+            (folder / label / f"{number:02d}.txt").write_text(text + " café", encoding=encoding if number else "utf-8")
     return folder
 
 
 def test_text_files_are_encoded_by_their_words(tmp_path: Path, empty_home: Path) -> None:
-    folder = write_mails(tmp_path / "mails")
-    data = load_texts(folder, encoder="lsa")
+    folder = write_mails(tmp_path / "mails", encoding="latin-1")
+    with pytest.warns(UserWarning, match=r"78 of 80 texts are not UTF-8, .*01\.txt the first"):
+        data = load_texts(folder, encoder="lsa")
     assert (data.name, data.modality, data.class_names) == ("mails", "text-embedding", ("ham", "spam"))
     train = np.arange(80) % 40 < 20
     assert LogisticRegression().fit(data.X[train], data.y[train]).score(data.X[~train], data.y[~train]) > 0.95
