@@ -2,11 +2,12 @@
 
     python benchmarks/blend.py runs/blend            # trains first if the folder holds no run
     python benchmarks/blend.py runs/blend --seeds 30
+    python benchmarks/blend.py --redraw            # the page's table from the raw file alone
 
 Training is `train_policy.py --env al_gym/Blend-v0 --config agents/configs/ppo-blend.yaml` on the training part of the
 default suite. The judges are that suite's test part and the bundled datasets. Writes benchmarks/results/blend.json:
 paired differences in AULC with 95 % intervals, over datasets and seeds (`bundled` has four datasets: read its interval
-as one over seeds).
+as one over seeds), and the table of docs/blend.md.
 """
 
 from __future__ import annotations
@@ -18,12 +19,15 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
+
+from page_tables import fill, points, table  # noqa: E402
 
 import al_gym  # noqa: E402
 from train_policy import Arguments, main  # noqa: E402
 
 TARGET = ROOT / "benchmarks" / "results" / "blend.json"
+PAGE = ROOT / "docs" / "blend.md"
 CONFIG = ROOT / "agents" / "configs" / "ppo-blend.yaml"
 TIMESTEPS = 1_024_000
 UNIFORM = "blend:margin=1,entropy=1,least_confidence=1,typicality=1,novelty=1,random=1,diversity=0.5,ratio=0.55"
@@ -44,14 +48,47 @@ def judge(run: Path, seeds: int, jobs: int, **arguments: Any) -> dict[str, Any]:
     }
 
 
+LABELS = {
+    "margin": "margin",
+    "uniform": "equal weights (action 0)",
+    "blend": "`blend` with its defaults",
+    "uherding": "`uherding`",
+}
+
+
+def differences(result: dict[str, Any]) -> str:
+    """The learned blend against every rival, on both judges."""
+    rows = []
+    for rival, label in LABELS.items():
+        found = [result[judge]["paired"][rival] for judge in JUDGES]
+        cells = [
+            f"{points(row['difference'], True)} ({points(row['ci95'][0], True)} to {points(row['ci95'][1], True)})"
+            for row in found
+        ]
+        rows.append([label, *cells])
+    heads = [f"{name}, {result[name]['datasets']} datasets, {result[name]['seeds']} seeds each" for name in JUDGES]
+    return table(["against", *heads], rows)
+
+
+def render(page: str) -> str:
+    """The page with its table as the raw file has it."""
+    return fill(page, {"differences": differences(json.loads(TARGET.read_text()))})
+
+
 def benchmark() -> int:
-    """Train if need be, judge, and write the raw file."""
+    """Train if need be, judge, and write the raw file and the page."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, help="run folder")
+    parser.add_argument("run", type=Path, nargs="?", help="run folder")
+    parser.add_argument("--redraw", action="store_true", help="the page from the raw file alone")
     parser.add_argument("--total-timesteps", type=int, default=TIMESTEPS, help="of the training, where there is none")
     parser.add_argument("--seeds", type=int, default=5, help="campaigns a dataset and policy")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     args = parser.parse_args()
+    if args.redraw == (args.run is not None):
+        parser.error("give a run folder, or --redraw.")
+    if args.redraw:
+        PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+        return 0
     if not (args.run / "policy.json").exists():
         main(
             Arguments(
@@ -67,6 +104,7 @@ def benchmark() -> int:
     result = {name: judge(args.run, args.seeds, args.jobs, **where) for name, where in JUDGES.items()}
     result["training"] = {key: training[key] for key in ("timesteps", "environment", "algorithm", "reward_scale")}
     TARGET.write_text(json.dumps(result, indent=1) + "\n")
+    PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     for name in JUDGES:
         for rival, row in result[name]["paired"].items():
             sys.stdout.write(f"{name}: {row['difference']:+.4f} {row['ci95']} against {rival}\n")

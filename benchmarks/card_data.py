@@ -1,7 +1,8 @@
 """The model card's raw numbers: from evaluation folders to small files under benchmarks/results/model_card.
 
-One folder a regime: `campaigns.csv` (one row a campaign), `choices.csv` (share of each strategy by dataset and round),
-`savings.csv` (labels saved against margin), `facts.json` (metric, costs, arguments). The card is made from these alone.
+One folder a regime: `campaigns.csv.gz` (one row a campaign), `choices.csv.gz` (share of each strategy by dataset and
+round), `savings.csv` (labels saved against margin), `facts.json` (metric, costs, arguments). The card is made from
+these alone.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from al_gym.evaluation.savings import label_savings
 
 COLUMNS = ["dataset", "seed", "policy", "aulc", "final_accuracy", "rounds", "labels", "utility"]
 FACTS = ("metric", "budgets", "datasets", "seeds", "skipped", "exhausted", "versions")
+GZIP = {"method": "gzip", "mtime": 0}  # the same bytes from the same rows
 MANIFEST = ("name", "modality", "classes", "majority")
 
 
@@ -102,8 +104,8 @@ def choice_shares(rows: pd.DataFrame) -> pd.DataFrame:
 
 def _write(regime: Regime, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    regime.campaigns.to_csv(folder / "campaigns.csv", index=False)
-    regime.choices.to_csv(folder / "choices.csv", index=False)
+    regime.campaigns.to_csv(folder / "campaigns.csv.gz", index=False, compression=GZIP)
+    regime.choices.to_csv(folder / "choices.csv.gz", index=False, compression=GZIP)
     regime.savings.round(6).to_csv(folder / "savings.csv", index=False)
     (folder / "facts.json").write_text(json.dumps(regime.facts, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -114,8 +116,8 @@ def read(folder: Path) -> Regime:
     savings = folder / "savings.csv"
     return Regime(
         folder.name,
-        pd.read_csv(folder / "campaigns.csv", dtype=text),
-        pd.read_csv(folder / "choices.csv", dtype=text, keep_default_na=False),
+        pd.read_csv(folder / "campaigns.csv.gz", dtype=text),
+        pd.read_csv(folder / "choices.csv.gz", dtype=text, keep_default_na=False),
         pd.read_csv(savings, dtype=text) if savings.stat().st_size > 2 else pd.DataFrame(),
         json.loads((folder / "facts.json").read_text(encoding="utf-8")),
     )

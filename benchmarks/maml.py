@@ -1,7 +1,7 @@
 """How many labels does a meta-learned initialisation save on tasks that it never saw?
 
     python benchmarks/maml.py tune          # choose the random network's step size and steps, on validation tasks
-    python benchmarks/maml.py run           # campaigns on held-out tasks, benchmarks/results/maml.csv and maml.json
+    python benchmarks/maml.py run           # campaigns on held-out tasks, benchmarks/results/maml.csv.gz and .json
     python benchmarks/maml.py draw          # docs/images/maml.png
 
 All networks have the same shape and see the same projected features, splits, seed sets and (under the policy `random`)
@@ -93,7 +93,7 @@ def run() -> None:
         sys.stdout.write(f"{judge} {name}\n")
     rows = pd.concat(parts)
     rows["test_accuracy"] = rows["test_accuracy"].round(4)
-    rows.to_csv(RESULTS / "maml.csv", index=False)
+    rows.to_csv(RESULTS / "maml.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
     summary = {
         "learners": learners(),
         "share": SHARE,
@@ -198,7 +198,7 @@ def main() -> None:
     elif arguments.step == "run":
         run()
     else:
-        draw(pd.read_csv(RESULTS / "maml.csv"), PICTURE)
+        draw(pd.read_csv(RESULTS / "maml.csv.gz"), PICTURE)
 
 
 if __name__ == "__main__":

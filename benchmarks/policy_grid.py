@@ -1,4 +1,4 @@
-"""The table of fixed strategies on the datasets that train and tune the shipped policy.
+"""What was measured while the shipped policy was made: fixed strategies on train and valid, and the choice on valid.
 
     al-gym evaluate --policy 'uherding:power=2,width=0.5' --policy bait ... --data DIR --datasets train-and-valid.txt \
         --seeds 16 --out OUT
@@ -6,7 +6,8 @@
     python benchmarks/policy_grid.py                               # fill the page from the kept means
 
 The means are in benchmarks/results/policy_search/grid.csv, one row a strategy and dataset (16 seeds, the train and
-valid parts of benchmarks/splits, 20 rounds of 5). The table is in docs/model-card.md.
+valid parts of benchmarks/splits, 20 rounds of 5). Those of two evaluations of run folders on the valid part alone were
+kept the same way and are in choice.csv; its column `seeds` tells them apart. The tables are in docs/model-card.md.
 """
 
 from __future__ import annotations
@@ -26,9 +27,11 @@ from page_tables import fill, table  # noqa: E402
 from al_gym.evaluation.metrics import campaign_table  # noqa: E402
 
 RAW = ROOT / "benchmarks" / "results" / "policy_search" / "grid.csv"
+CHOICE = RAW.with_name("choice.csv")
 PAGE = ROOT / "docs" / "model-card.md"
 BUDGET = 100  # labels after the seed set
 PUBLISHED = "uherding:radius=adaptive,normalize=true,calibrate=true,candidates=all"
+COMMON = "uherding:radius=adaptive,normalize=true,candidates=all"  # in both evaluations of the choice
 
 
 def keep(results: Path, raw: Path) -> None:
@@ -38,17 +41,27 @@ def keep(results: Path, raw: Path) -> None:
     means.round(3).rename_axis(["strategy", "dataset"]).reset_index().to_csv(raw, index=False)
 
 
-def grid_table(grid: pd.DataFrame) -> str:
-    """Mean AULC over datasets, the best first, and what it is ahead of UHerding's published form."""
-    wide = grid.pivot(index="dataset", columns="strategy", values="aulc")
-    ahead = wide.sub(wide[PUBLISHED], axis=0)
+def means_table(means: pd.DataFrame, reference: str, title: str) -> str:
+    """Mean AULC over datasets, the best first, and what each is ahead of `reference`."""
+    wide = means.pivot(index="dataset", columns="strategy", values="aulc")
+    ahead = wide.sub(wide[reference], axis=0)
     rows = []
     for name in wide.mean().sort_values(ascending=False).index:
         spread = 1.96 * ahead[name].std(ddof=1) / np.sqrt(len(wide))
-        gap = "" if name == PUBLISHED else f"{ahead[name].mean():+.2f} ± {spread:.2f}"
+        gap = "" if name == reference else f"{ahead[name].mean():+.2f} ± {spread:.2f}"
         rows.append([f"`{name}`", f"{wide[name].mean():.2f}", gap, f"{(ahead[name] > 0).mean():.0%}"])
-    heads = ["strategy", "AULC", "against the published form", "datasets ahead"]
+    heads = ["strategy", "AULC", f"against {title}", "datasets ahead"]
     return table(heads, rows) + f"\n{len(wide)} datasets, intervals (95 %, normal) over datasets.\n"
+
+
+def tables() -> dict[str, str]:
+    """Name of a table -> Markdown."""
+    choice = pd.read_csv(CHOICE)
+    found = [
+        f"{seeds} seeds:\n\n{means_table(part, COMMON, 'UHerding with a shrinking radius')}"
+        for seeds, part in choice.groupby("seeds")
+    ]
+    return {"grid": means_table(pd.read_csv(RAW), PUBLISHED, "the published form"), "choice": "\n".join(found)}
 
 
 def main() -> None:
@@ -61,7 +74,7 @@ def main() -> None:
     if options.results is not None:
         keep(options.results, options.raw)
     page = options.page.read_text(encoding="utf-8")
-    options.page.write_text(fill(page, {"grid": grid_table(pd.read_csv(options.raw))}), encoding="utf-8")
+    options.page.write_text(fill(page, tables()), encoding="utf-8")
     print(f"wrote {options.page}")
 
 

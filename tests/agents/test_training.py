@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -28,9 +29,10 @@ ENVIRONMENTS = {
 }
 
 
-def build(tmp_path: Path, algo: str, env: str, n_envs: int = 3):
+def build(tmp_path: Path, algo: str, env: str, n_envs: int = 3, **algorithm: Any):
     config = load_config(write_config(tmp_path, algo))
     arguments = {**config.environment, **({"strategies": ["blend"]} if env == "al_gym/Blend-v0" else {})}
+    config.algorithm.update(algorithm)
     venv = make_training_env(env, n_envs, tasks="synthetic-small", reward="advantage", **arguments)
     model = make_model(algo, venv, config, seed=1, device="cpu")
     seed_streams(venv, 1)
@@ -38,10 +40,17 @@ def build(tmp_path: Path, algo: str, env: str, n_envs: int = 3):
 
 
 @pytest.mark.parametrize(
-    ("algo", "env"), [*ENVIRONMENTS.items(), ("ppo", "al_gym/Blend-v0"), ("ppo", "al_gym/Candidate-v0")]
+    ("algo", "env", "algorithm"),
+    [
+        *((algo, env, {}) for algo, env in ENVIRONMENTS.items()),
+        ("ppo", "al_gym/Blend-v0", {}),
+        ("ppo", "al_gym/Blend-v0", {"use_sde": True, "sde_sample_freq": -1, "log_std_init": -1.7}),
+        ("ppo", "al_gym/Candidate-v0", {}),
+    ],
 )
-def test_a_policy_acts_as_its_model(algo: str, env: str, tmp_path: Path) -> None:
-    model = build(tmp_path, algo, env)
+def test_a_policy_acts_as_its_model(algo: str, env: str, algorithm: dict[str, Any], tmp_path: Path) -> None:
+    model = build(tmp_path, algo, env, **algorithm)
+    assert getattr(model, "use_sde", False) == algorithm.get("use_sde", False)
     model.learn(24)
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():  # so that its answers differ between observations

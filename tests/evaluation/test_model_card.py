@@ -75,7 +75,7 @@ def test_the_page_holds_what_the_evaluation_found(script, evaluated, monkeypatch
     assert "oracle:strategies=margin+random` (reads hidden labels)" in text
     assert "| `shuffled`" in text
     hindsight = row(text, "| *best library strategy per dataset")
-    raw = pd.read_csv(evaluated / "raw" / "plain" / "campaigns.csv")
+    raw = pd.read_csv(evaluated / "raw" / "plain" / "campaigns.csv.gz")
     means = raw.groupby(["policy", "dataset"])["aulc"].mean().unstack()
     assert float(hindsight[1]) == pytest.approx(100 * means.loc[["margin", "random"]].max().mean(), abs=0.01)
     for name in ("plain", "cost"):
