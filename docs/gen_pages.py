@@ -304,6 +304,8 @@ def mathml(match: re.Match[str]) -> str:
     from latex2mathml.converter import convert
 
     formula = unescape(match["inline"] or match["block"])
+    if "$" in formula:
+        raise ValueError(f"Two formulas run together; put a blank line between them: {formula!r}.")
     result = convert(formula.replace(r"\arg", r"\operatorname{arg}"), display="inline" if match["inline"] else "block")
     if "\\" in result:
         raise ValueError(f"The formula {formula!r} has a command that latex2mathml does not know.")

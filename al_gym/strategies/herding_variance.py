@@ -46,8 +46,11 @@ class HerdingVariance(Strategy):
     r"""The item that covers the uncertain part of the pool and takes most variance from the model's answers there.
 
     $$x^* = \arg\max_x\; (1 - \mu) \log G(x) + \mu \log V(x) + a \log u_x$$
+
+    with
+
     $$G(x) = \sum_i u_i^\alpha \max(0, K(x, i) - c_i), \qquad
-    V(x) = \frac{w_x \sum_i u_i\, C(x, i)^2}{1 + w_x C(x, x)}$$
+    V(x) = \frac{w_x \sum_i u_i\, C(x, i)^2}{1 + w_x C(x, x)}.$$
 
     G is UHerding's gain with $u_i = 1 - (p_{(1)} - p_{(2)})$ and c the coverage by labelled items and the batch so far.
     V is the fall of the summed variance of a Gaussian process whose posterior covariance C is kept up to date within
