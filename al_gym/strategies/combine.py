@@ -48,7 +48,12 @@ class Combine(ScoreStrategy):
         weights: str | Sequence[float] | None = None,
         how: str = "linear",
     ) -> None:
-        parts = of.split("+") if isinstance(of, str) else list(of)
+        if isinstance(of, str):
+            parts: Sequence[str | Strategy] = of.split("+")
+        elif isinstance(of, Sequence):
+            parts = of
+        else:
+            raise ParameterError(f"combine: of must be a list of strategies or text as 'margin+entropy', got {of!r}.")
         self.strategies = [_scoring(inner_strategy(self.name, part)) for part in parts]
         if len(self.strategies) < 2:
             raise ParameterError(f"combine: of needs at least two strategies, as in 'margin+entropy', got {of!r}.")
