@@ -18,6 +18,7 @@ from al_gym.envs.registration import register_environments
 os.environ.setdefault("MKL_CBWR", "AUTO")
 
 if TYPE_CHECKING:
+    from al_gym.envs.sharded import ShardedVectorEnv
     from al_gym.evaluation.api import EvaluationResult, evaluate
     from al_gym.integrations.sb3 import make_sb3_vec_env
     from al_gym.learners import list_learners, register_learner
@@ -33,6 +34,7 @@ _LAZY = {
     "Dataset": "al_gym.tasks",
     "EvaluationResult": "al_gym.evaluation.api",
     "Policy": "al_gym.policies",
+    "ShardedVectorEnv": "al_gym.envs.sharded",
     "Task": "al_gym.tasks.task",
     "TaskDistribution": "al_gym.tasks.distribution",
     "evaluate": "al_gym.evaluation.api",
@@ -52,6 +54,7 @@ __all__ = [
     "Dataset",
     "EvaluationResult",
     "Policy",
+    "ShardedVectorEnv",
     "Task",
     "TaskDistribution",
     "__version__",

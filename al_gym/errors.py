@@ -53,6 +53,10 @@ class PolicyError(AlGymError, ValueError):
     """A policy cannot be loaded or used here."""
 
 
+class ShardError(AlGymError, RuntimeError):
+    """A worker process of a sharded environment died, or failed: then it carries the worker's traceback."""
+
+
 class ResumeError(AlGymError, ValueError):
     """A run or an evaluation cannot be resumed with these arguments."""
 

@@ -11,6 +11,7 @@ from gymnasium.vector import AutoresetMode, VectorEnv
 from stable_baselines3.common.vec_env import VecEnv, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvIndices, VecEnvObs, VecEnvStepReturn
 
+from al_gym.envs.sharded import ShardedVectorEnv, make_shard
 from al_gym.errors import ParameterError
 
 
@@ -119,7 +120,10 @@ class SB3VecEnv(VecEnv):
                 f"set_attr({attr_name!r}, indices={indices!r}): the environments of a native vector environment share "
                 "their attributes; leave out indices."
             )
-        setattr(self.vector_env.unwrapped, attr_name, value)
+        if isinstance(self.vector_env, ShardedVectorEnv):
+            self.vector_env.set_attr(attr_name, value)
+        else:
+            setattr(self.vector_env.unwrapped, attr_name, value)
 
     def env_method(
         self, method_name: str, *method_args: Any, indices: VecEnvIndices = None, **method_kwargs: Any
@@ -177,7 +181,7 @@ def spawn_seeds(seed: int, num_envs: int) -> list[int]:
 
 
 def make_sb3_vec_env(
-    env_id: str, num_envs: int, seed: int | None = None, monitor: bool = True, **kwargs: Any
+    env_id: str, num_envs: int, seed: int | None = None, monitor: bool = True, shards: int = 1, **kwargs: Any
 ) -> VecEnv:
     """Make a native vector environment and adapt it to stable-baselines3.
 
@@ -187,14 +191,17 @@ def make_sb3_vec_env(
         seed: each environment gets a seed spawned from it (`spawn_seeds`) at the first reset; an algorithm that is
             itself given a seed replaces them by its seed + i.
         monitor: record episode returns and lengths (`VecMonitor`), which SB3 logs.
+        shards: worker processes that share the environments (`al_gym.envs.sharded.ShardedVectorEnv`), with the same
+            trajectories; 1 for none: everything runs in this process.
         **kwargs: arguments of the environment, as for `gymnasium.make_vec`.
 
     Returns:
         The `VecEnv`, ready for PPO, MaskablePPO or DQN.
     """
-    vector_env = gym.make_vec(
-        env_id, num_envs=num_envs, vectorization_mode="vector_entry_point", autoreset_mode="SameStep", **kwargs
-    )
+    if shards == 1:
+        vector_env = make_shard(env_id, {"autoreset_mode": "SameStep", **kwargs}, num_envs)
+    else:
+        vector_env = ShardedVectorEnv(env_id, num_envs, shards=shards, autoreset_mode="SameStep", **kwargs)
     venv = SB3VecEnv(vector_env)
     if seed is not None:
         venv.seed_each(spawn_seeds(seed, num_envs))

@@ -1,0 +1,85 @@
+"""Steps a second of one process and of the same environments split over two, by the wall clock.
+
+    python benchmarks/shards.py           # on a quiet machine with two free cores
+    python benchmarks/shards.py --fill    # the table of docs/performance.md from the raw file alone
+
+Random actions over the default strategies on the default training suite, whole episodes, resets included, no learning.
+One process and two take turns, three times; every repetition is in the raw file, with the load of the machine
+before it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+RAW = ROOT / "benchmarks" / "results" / "shards.json"
+PAGE = ROOT / "docs" / "performance.md"
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+ENV, ENVS, EPISODES, ROUNDS, REPEATS = "al_gym/Strategy-v0", 256, 2, 20, 3
+
+
+def steps_per_second(env: Any) -> float:
+    """Environment steps a second of wall time over whole episodes; every repetition starts from the same seeds."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    env.reset(seed=1)
+    start = time.perf_counter()
+    for _ in range(EPISODES * ROUNDS):
+        env.step(rng.integers(env.single_action_space.n, size=ENVS))
+    return EPISODES * ROUNDS * ENVS / (time.perf_counter() - start)
+
+
+def measure() -> dict[str, Any]:
+    """Repetitions of one process and of two, in turns."""
+    import gymnasium as gym
+
+    import al_gym
+
+    one = gym.make_vec(ENV, num_envs=ENVS, autoreset_mode="SameStep")
+    two = al_gym.ShardedVectorEnv(ENV, ENVS, shards=2, autoreset_mode="SameStep")
+    rows = []
+    for repeat in range(-1, REPEATS):  # the first one compiles and warms up
+        row = {"load": os.getloadavg()[0], "one": steps_per_second(one), "two": steps_per_second(two)}
+        row["ratio"] = row["two"] / row["one"]
+        print(repeat, row, flush=True)
+        if repeat >= 0:
+            rows.append(row)
+    two.close()
+    return {"env": ENV, "num_envs": ENVS, "episodes": EPISODES, "rounds": ROUNDS, "cores": os.cpu_count(), "rows": rows}
+
+
+def table(content: dict[str, Any]) -> str:
+    """Markdown: one row a repetition."""
+    lines = ["| repetition | load before | one process | two shards | ratio |", "| ---: | ---: | ---: | ---: | ---: |"]
+    for number, row in enumerate(content["rows"], start=1):
+        rates = f"{row['one']:,.0f}/s | {row['two']:,.0f}/s | {row['ratio']:.2f} x"
+        lines.append(f"| {number} | {row['load']:.1f} | {rates} |")
+    return "\n".join(lines)
+
+
+def main() -> None:
+    """Measure unless --fill, and fill the page."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fill", action="store_true", help="only fill the page from the raw file")
+    args = parser.parse_args()
+    if any(os.environ.get(name) != "1" for name in THREAD_VARIABLES):
+        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
+        os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
+    if not args.fill:
+        RAW.write_text(json.dumps(measure(), indent=1) + "\n")
+    from benchmarks.page_tables import fill
+
+    fill(PAGE, {"shards": table(json.loads(RAW.read_text()))})
+
+
+if __name__ == "__main__":
+    main()
