@@ -1,7 +1,7 @@
 """Steps a second of one process and of the same environments split over two, by the wall clock.
 
     python benchmarks/shards.py           # on a quiet machine with two free cores
-    python benchmarks/shards.py --fill    # the table of docs/performance.md from the raw file alone
+    python benchmarks/shards.py --fill    # the table of docs/scale.md from the raw file alone
 
 Random actions over the default strategies on the default training suite, whole episodes, resets included, no learning.
 One process and two take turns, three times; every repetition is in the raw file, with the load of the machine
@@ -18,10 +18,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from page_tables import fill, table
+
 ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
 RAW = ROOT / "benchmarks" / "results" / "shards.json"
-PAGE = ROOT / "docs" / "performance.md"
+PAGE = ROOT / "docs" / "scale.md"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 ENV, ENVS, EPISODES, ROUNDS, REPEATS = "al_gym/Strategy-v0", 256, 2, 20, 3
 
@@ -57,13 +58,14 @@ def measure() -> dict[str, Any]:
     return {"env": ENV, "num_envs": ENVS, "episodes": EPISODES, "rounds": ROUNDS, "cores": os.cpu_count(), "rows": rows}
 
 
-def table(content: dict[str, Any]) -> str:
-    """Markdown: one row a repetition."""
-    lines = ["| repetition | load before | one process | two shards | ratio |", "| ---: | ---: | ---: | ---: | ---: |"]
-    for number, row in enumerate(content["rows"], start=1):
-        rates = f"{row['one']:,.0f}/s | {row['two']:,.0f}/s | {row['ratio']:.2f} x"
-        lines.append(f"| {number} | {row['load']:.1f} | {rates} |")
-    return "\n".join(lines)
+def tables() -> dict[str, str]:
+    """The table `shards`: one row a repetition."""
+    rows = [
+        [str(number), f"{row['load']:.1f}", f"{row['one']:,.0f}", f"{row['two']:,.0f}", f"{row['ratio']:.2f} x"]
+        for number, row in enumerate(json.loads(RAW.read_text())["rows"], start=1)
+    ]
+    heads = ["repetition", "load of the machine before", "one process, steps/s", "two shards, steps/s", "ratio"]
+    return {"shards": table(heads, rows)}
 
 
 def main() -> None:
@@ -76,9 +78,7 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
     if not args.fill:
         RAW.write_text(json.dumps(measure(), indent=1) + "\n")
-    from benchmarks.page_tables import fill
-
-    fill(PAGE, {"shards": table(json.loads(RAW.read_text()))})
+    PAGE.write_text(fill(PAGE.read_text(), tables()))
 
 
 if __name__ == "__main__":
