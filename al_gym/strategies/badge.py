@@ -32,7 +32,7 @@ class Badge(Strategy):
     uncertain gradient lower bounds*. **Cost:** items x (classes + width) a pick, any pool size: the product is
     never built, $\langle g, g' \rangle = \langle p - e, p' - e' \rangle \langle \phi, \phi' \rangle$. **Wins** with
     large batches and many classes; **loses** a little to margin with small batches. A batch of one is the
-    largest gradient norm, without chance.
+    largest gradient norm, without chance. scikit-activeml's `Badge` also counts the origin as a center.
     """
 
     name = "badge"

@@ -66,6 +66,33 @@ def test_badge_is_k_means_seeding_on_gradients() -> None:
     assert_distribution(picks, {key: p for key, p in expected.items() if len(set(key)) == 3})
 
 
+def test_badge_is_that_of_scikit_activeml_but_for_a_center_at_the_origin() -> None:
+    """Theirs takes the smaller of the distance to the batch and the norm; the authors' code knows no such center."""
+    peer, base = pytest.importorskip("skactiveml.pool"), pytest.importorskip("skactiveml.base")
+
+    class Fixed(base.SkactivemlClassifier):  # type: ignore[misc, name-defined]
+        """The pool's probabilities, by row."""
+
+        def fit(self, X: np.ndarray, y: np.ndarray) -> Fixed:
+            return self
+
+        def predict_proba(self, X: np.ndarray) -> np.ndarray:
+            return np.stack([pool.p[np.abs(pool.X - x).sum(1).argmin()] for x in X])
+
+    pool, picks = draw("badge", 2, classes=3, seed=4)
+    y = np.full(len(pool.X), np.nan)
+    y[[item for item in range(len(y)) if item not in pool.candidates]] = 0
+    theirs, utilities = peer.Badge(random_state=0).query(
+        pool.X, y, Fixed(classes=[0, 1, 2]), fit_clf=False, batch_size=2, return_utilities=True
+    )
+    assert set(picks[:, 0]) == {theirs[0]}
+    g = naive.gradients(pool)
+    squares = {i: float(((g[i] - g[theirs[0]]) ** 2).sum()) for i in pool.candidates if i != theirs[0]}
+    assert_distribution(picks, {(int(theirs[0]), i): p / sum(squares.values()) for i, p in squares.items()})
+    capped = np.array([min(p, float(g[i] @ g[i])) for i, p in squares.items()])
+    np.testing.assert_allclose(utilities[1, list(squares)], capped / capped.sum(), rtol=1e-5)
+
+
 def test_badge_without_any_gradient_is_uniform() -> None:
     """A model that is certain of everything, as with one class seen, leaves no distance to draw by."""
     arrays = same_pool(make_block([10], features=3, labels=2), COPIES)

@@ -54,7 +54,7 @@ def test_parity_with_scikit_activeml() -> None:
         ours = naive.Pool(view, 0)
         y = np.full(40, np.nan)
         y[ours.labelled] = view.y[0, ours.labelled]
-        gamma = {"gamma": 1 / (2 * float(view.bandwidth()[0]) ** 2)}
+        gamma = {"gamma": 1 / (2 * (0.5 * float(view.bandwidth()[0])) ** 2)}
         theirs, utilities = pool.Quire(classes=[0, 1, 2], metric_dict=gamma, random_state=0).query(
             ours.X, y, batch_size=5, return_utilities=True
         )
