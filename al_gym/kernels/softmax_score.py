@@ -13,14 +13,19 @@ from torch import Tensor
 
 from al_gym.kernels.blas import FASTMATH
 from al_gym.kernels.elementwise import exp, log32
-from al_gym.kernels.product import Floats, product
-from al_gym.kernels.softmax_buffers import padded
+from al_gym.kernels.product import HALF, Floats, product
 from al_gym.kernels.stamp import sources_stamp
 
 Ints = NDArray[np.int64]
 
 TILE = 128
 """Items that are scored together."""
+
+
+@nb.njit(error_model="numpy")
+def padded(classes: int) -> int:
+    """`classes` rounded up to what `product` takes."""
+    return (classes + HALF - 1) // HALF * HALF
 
 
 class Model(NamedTuple):

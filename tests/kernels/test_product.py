@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numba import njit
 
-from al_gym.kernels.product import BLOCK, MOST_ENTRIES, product
+from al_gym.kernels.product import HALF, MOST_ENTRIES, product
 
 
 @njit(error_model="numpy")
@@ -19,10 +19,10 @@ def matrices(rows, inner, width, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("rows", range(1, 10))
-@pytest.mark.parametrize("blocks", [1, 2, 3])
-def test_equals_numpy(rows, blocks, dtype):
-    A, B, C = matrices(rows, 7, blocks * BLOCK, dtype)
+@pytest.mark.parametrize("rows", [*range(1, 10), 13, 17])
+@pytest.mark.parametrize("halves", range(1, 8))
+def test_equals_numpy(rows, halves, dtype):
+    A, B, C = matrices(rows, 7, halves * HALF, dtype)
     fresh, added = C.copy(), C.copy()
     multiply(A, B, False, fresh)
     multiply(A, B, True, added)
@@ -38,9 +38,10 @@ def test_a_large_matrix_goes_to_the_blas():
     np.testing.assert_allclose(added, A @ B + C, rtol=1e-9, atol=1e-9)
 
 
-def test_a_row_does_not_depend_on_the_rows_beside_it():
-    A, B, C = matrices(7, 33, 48, np.float32)
+@pytest.mark.parametrize("width", [8, 40, 48])
+def test_a_row_does_not_depend_on_the_rows_beside_it(width):
+    A, B, C = matrices(17, 33, width, np.float32)
     multiply(A, B, False, C)
-    for row in range(7):
-        multiply(A[row : row + 1], B, False, alone := np.empty((1, 48), np.float32))
+    for row in range(17):
+        multiply(A[row : row + 1], B, False, alone := np.empty((1, width), np.float32))
         np.testing.assert_array_equal(alone[0], C[row])
