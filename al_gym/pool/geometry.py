@@ -6,8 +6,8 @@ the pool of the mean distance to the 20 nearest other items, 1 if that is 0 (CON
 Pools of more than `EXACT_ITEMS` items hold no matrix of pairs. There h is the mean over `QUERIES` random
 items of their exact mean distance to the 20 nearest others; `neighbour_distance` looks for neighbours
 among `SAMPLE` random items, for fewer of them in proportion; kernels are computed between the candidates
-asked for and `EXACT_ITEMS` random items that stand for the pool. The random items depend on the task's
-key alone.
+asked for and `EXACT_ITEMS` random items that stand for the pool, or kept among a smaller sample (`sample`). The random
+items depend on the task's key alone.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from torch import Tensor
 from al_gym import kernels
 from al_gym.pool import distances
 from al_gym.pool.arrays import PoolArrays, grow
+from al_gym.pool.sample import PoolSample
 from al_gym.streams import Stream
 
 EXACT_ITEMS = 4096
@@ -53,6 +54,7 @@ class Geometry:
         self._coverage_count = torch.zeros(rows, dtype=torch.int64, device=device)
         self._gain = torch.zeros(0, items, dtype=torch.float64, device=device)
         self._has_gain = torch.zeros(rows, dtype=torch.bool, device=device)
+        self._sample: PoolSample | None = None
 
     def grow(self, arrays: PoolArrays) -> None:
         """Follow the storage to a larger number of rows."""
@@ -63,18 +65,24 @@ class Geometry:
                 setattr(self, name, grow(value, rows))
         if len(self._kernel):
             self._kernel = self._allocate_kernel(self._kernel)
+        if self._sample is not None:
+            self._sample.grow(rows)
 
     def clear(self, row: int) -> None:
         """Forget one row; its storage now holds another task."""
         for flags in (self._has_neighbour, self._has_bandwidth, self._has_kernel, self._has_columns, self._has_gain):
             flags[row] = False
         self._nearest_count[row] = self._coverage_count[row] = 0
+        if self._sample is not None:
+            self._sample.clear(row)
 
     def unlabel(self, rows: Tensor) -> None:
         """Forget what depends on the labelled items of `rows`; distances and kernels stay."""
         self._nearest_count[rows] = 0
         self._coverage_count[rows] = 0
         self._has_gain[rows] = False
+        if self._sample is not None:
+            self._sample.unlabel(rows)
 
     def __getstate__(self) -> dict[str, object]:
         """Caches are left out of pickles: they are recomputed to the same bits."""
@@ -128,6 +136,13 @@ class Geometry:
             .indices
         )
         return chosen.sort(dim=1).values
+
+    @property
+    def sample(self) -> PoolSample:
+        """Kernels among a random sample of each pool; for pools of more than `EXACT_ITEMS` items."""
+        if self._sample is None:
+            self._sample = PoolSample(self, self._backend)
+        return self._sample
 
     # --- bandwidth and typicality -------------------------------------------------------------------
     def _ensure_bandwidth(self, rows: Tensor) -> None:

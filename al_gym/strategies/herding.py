@@ -89,6 +89,46 @@ def herd_pool(
     return picked
 
 
+def herd_sample(view: PoolView, k: Tensor, stream: Stream) -> Tensor:
+    """Greedy coverage within the random sample that stands for a pool too large for a matrix of pairs.
+
+    Both the candidates and the items to cover are the sample's, which stays the same for the whole campaign. Where
+    fewer than k of its items are unlabelled, the candidates are `random_candidates`, as in the strategies with weights.
+
+    Args, returns: as for `herd_pool`.
+    """
+    items = view.geometry.sample.items(view.rows)
+    items = items.masked_fill(~view.candidates.gather(1, items), -1)
+    enough = (items >= 0).sum(1) >= k
+    picked = no_picks(k)
+    for inside, tasks in ((True, enough.nonzero()[:, 0]), (False, (~enough).nonzero()[:, 0])):
+        if not len(tasks):
+            continue
+        part, sizes, keyed = view.take(tasks), k[tasks], stream.take(tasks.cpu().numpy())
+        if inside:
+            best = _herd_inside(part, sizes, keyed, items[tasks])
+        else:
+            best = herd_pool(part, sizes, keyed, random_candidates(part, sizes, keyed))
+        picked[tasks, : best.shape[1]] = best
+    return picked
+
+
+def _herd_inside(view: PoolView, k: Tensor, stream: Stream, items: Tensor) -> Tensor:
+    """`herd_sample` where the sample suffices; items: (tasks, sample) int64, -1 where no candidate."""
+    sample, rows = view.geometry.sample, view.rows
+    kernel, covered = sample.ensure(rows), sample.coverage(rows)
+    fast = compiled(k.device, "herding")
+    if fast is None:
+        noise = tie_noise(stream, view.valid.shape[1], k.device).gather(1, items.clamp(min=0))
+        best = herd(kernel[rows], None, covered, items >= 0, k, noise)
+        return items.gather(1, best.clamp(min=0)).masked_fill(best < 0, -1)
+    columns = torch.arange(items.shape[1]).expand_as(items).masked_fill(items < 0, -1)
+    size, bounds = view.n_items.clamp(max=items.shape[1]), sample.gain_bounds(rows)
+    out = _herd_compiled(fast, kernel, (rows, columns), items, size, covered, None, bounds, k, stream)
+    sample.keep_gain_bounds(rows, bounds)
+    return out
+
+
 def every_candidate(view: PoolView) -> Tensor:
     """(tasks, items) int64: the position where an item is a candidate, else -1."""
     positions = torch.arange(view.candidates.shape[1], device=view.rows.device)

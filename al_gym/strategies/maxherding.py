@@ -4,7 +4,7 @@ from torch import Tensor
 
 from al_gym.pool.view import PoolView
 from al_gym.strategies.base import Strategy, register_strategy
-from al_gym.strategies.herding import herd_pool, random_candidates
+from al_gym.strategies.herding import herd_pool, herd_sample
 from al_gym.streams import Stream
 
 
@@ -19,7 +19,8 @@ class MaxHerding(Strategy):
 
     **Source:** Bae, Noh & Sutherland 2024, *Generalized coverage for more robust low-budget active learning*
     (arXiv 2407.12212). **Cost:** items^2 x features once a task for the kernel; afterwards a few kernel rows a pick.
-    Pools of more than 4,096 items: 512 random candidates a round, coverage of 4,096 random items.
+    Pools of more than 4,096 items: candidates and coverage are those of 2,048 random items, the same ones in every
+    round and a function of the task's seed; 512 random candidates a round once a batch of them is no longer left.
     **Wins** in a cold start, with small budgets and few classes; **loses** to uncertainty later, as it never looks
     at the model.
     """
@@ -28,5 +29,4 @@ class MaxHerding(Strategy):
 
     def select(self, view: PoolView, k: Tensor, stream: Stream) -> Tensor:
         """See `Strategy.select`."""
-        candidates = None if view.geometry.exact else random_candidates(view, k, stream)
-        return herd_pool(view, k, stream, candidates=candidates)
+        return herd_pool(view, k, stream) if view.geometry.exact else herd_sample(view, k, stream)
