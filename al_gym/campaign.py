@@ -107,11 +107,14 @@ class _Block:
 
     def load(self, row: int, task: Task, budget: int) -> None:
         """Put a task's data into a row; nothing is labelled yet."""
-        X, holdout, labels = task.arrays()
-        n, d = X.shape
-        v = len(labels)
+        n, d = len(task.pool), task.dataset.n_features
         pool, hidden = self.pool, self.hidden
-        pool.X[row, :n, :d] = torch.from_numpy(X)
+        if pool.X.device.type == "cpu":
+            holdout, labels = task.fill(pool.X[row, :n, :d].numpy())
+        else:
+            X, holdout, labels = task.arrays()
+            pool.X[row, :n, :d] = torch.from_numpy(X)
+        v = len(labels)
         pool.n_items[row], pool.n_features[row], pool.n_classes[row] = n, d, task.dataset.n_classes
         pool.budget[row] = budget
         pool.key[row] = np.uint64(task.key)

@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from al_gym.storage import feature_storage, grown_storage, is_large
+
 _FEATURE_PADS = (8, 32, 128, 256, 384, 512, 768, 1024)
 _CLASS_PADS = (2, 8, 24, 64, 128)
 # Compiled kernels work at true sizes: padding costs them memory alone, and fewer shapes mean fewer calls.
@@ -63,7 +65,17 @@ class Shape:
             items, features, classes, labels, holdout: true sizes; labels is the seed set plus the budget.
             nominal: pool and holdout sizes of the settings; a size of at least an eighth of its own is padded to it.
             compiled: whether numba kernels will work on the storage.
+
+        Features and classes of a large pool are hardly padded: `al_gym.storage`.
         """
+        if is_large(items, features):
+            return cls(
+                pad_nominal(items, nominal[0]),
+                -(-features // 8) * 8,
+                max(classes, 2),
+                pad_power(labels),
+                pad_nominal(holdout, nominal[1]),
+            )
         return cls(
             pad_nominal(items, nominal[0]),
             pad(features, _COMPILED_FEATURE_PADS if compiled else _FEATURE_PADS),
@@ -146,7 +158,8 @@ class PoolArrays:
         n, d, c, m = shape.items, shape.features, shape.classes, shape.labels
         f, i, b = torch.float32, torch.int64, torch.bool
         return cls(
-            X=full(0, f, n, d), n_items=full(0, i), n_features=full(0, i), n_classes=full(0, i),
+            X=feature_storage(rows, n, d, device=device),
+            n_items=full(0, i), n_features=full(0, i), n_classes=full(0, i),
             labelled=full(0, b, n), y=full(-1, i, n), order=full(-1, i, m), XL=full(0, f, m, d), yL=full(-1, i, m),
             count=full(0, i), initial=full(0, i), seen=full(0, b, c), proba=full(0, f, c, n), top1=full(0, f, n),
             top2=full(0, f, n), entropy=full(0, f, n), predicted=full(0, i, n), previous=full(0, i, n),
@@ -156,7 +169,8 @@ class PoolArrays:
 
     def grown(self, rows: int) -> PoolArrays:
         """A copy with room for `rows` campaigns."""
-        arrays: dict[str, Any] = {f.name: grow(getattr(self, f.name), rows) for f in fields(self)}
+        arrays: dict[str, Any] = {f.name: grow(getattr(self, f.name), rows) for f in fields(self) if f.name != "X"}
+        arrays["X"] = grown_storage(self.X, rows)
         return PoolArrays(**arrays)
 
     def clear(self, row: int) -> None:

@@ -22,6 +22,7 @@ from al_gym import kernels
 from al_gym.pool import distances
 from al_gym.pool.arrays import PoolArrays, grow
 from al_gym.pool.sample import PoolSample
+from al_gym.storage import feature_storage, grown_storage
 from al_gym.streams import Stream
 
 EXACT_ITEMS = 4096
@@ -61,8 +62,10 @@ class Geometry:
         rows = len(arrays.round)
         self.arrays = arrays
         for name, value in list(vars(self).items()):
-            if isinstance(value, Tensor) and len(value) and name != "_kernel":
+            if isinstance(value, Tensor) and len(value) and name not in ("_kernel", "_columns"):
                 setattr(self, name, grow(value, rows))
+        if len(self._columns):
+            self._columns = grown_storage(self._columns, rows)
         if len(self._kernel):
             self._kernel = self._allocate_kernel(self._kernel)
         if self._sample is not None:
@@ -107,7 +110,9 @@ class Geometry:
         Loops over the items of one feature vectorise; distances to one item are several times faster.
         """
         if not len(self._columns):
-            self._columns = torch.zeros(len(self._has_columns), *self._columns.shape[1:])
+            self._columns = feature_storage(
+                len(self._has_columns), *self._columns.shape[1:], device=self._columns.device
+            )
         rows = rows[~self._has_columns[rows]]
         if len(rows):
             self._backend.fill_columns(self.arrays.X, rows, self.arrays.n_items, self._columns)

@@ -6,6 +6,7 @@ from al_gym.tasks.dataset import MODALITIES, Dataset
 from al_gym.tasks.distribution import Entry, TaskDistribution
 from al_gym.tasks.folder import FolderReport, load_folder
 from al_gym.tasks.load import load_tasks
+from al_gym.tasks.mapped import map_dataset
 from al_gym.tasks.openml import load_openml
 from al_gym.tasks.overlap import check_no_overlap, find_overlaps, shared_rows
 from al_gym.tasks.suites import SUITES, list_suites
@@ -30,6 +31,7 @@ __all__ = [
     "load_tasks",
     "load_texts",
     "load_vision",
+    "map_dataset",
     "shared_rows",
     "synthetic_dataset",
 ]

@@ -14,6 +14,7 @@ from al_gym.tasks.dataset import Dataset
 from al_gym.tasks.embedding_cache import DEFAULT_CACHE, cached_vectors
 from al_gym.tasks.encode import encode_columns, encode_labels, whole_labels
 from al_gym.tasks.encoders import make_text_encoder
+from al_gym.tasks.mapped import mapped_if_large
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -89,7 +90,8 @@ def _load_npz(path: Path, family: str) -> Dataset:
             found = ", ".join(map(repr, arrays.files)) or "none"
             reason = "no label: " if absent == ["y"] else ""
             raise DatasetError(f"{reason}no array {absent[0]!r} (arrays: {found}); save X and y.")
-        X, y = arrays["X"], whole_labels(arrays["y"])
+        mapped = mapped_if_large(path, "X")
+        X, y = arrays["X"] if mapped is None else mapped, whole_labels(arrays["y"])
         modality = str(arrays["modality"].reshape(-1)[0]) if "modality" in arrays else "tabular"
         names = arrays.get("class_names")
         sides, groups = arrays.get("sides"), arrays.get("groups")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -52,6 +53,39 @@ class Scaler:
             self.factor[:] = 1.0 / np.sqrt(mean_square) if mean_square > 0 else 0.0
         else:
             raise ParameterError(f"scaling {scaling!r} must be resolved first; see resolve_scaling.")
+
+    @classmethod
+    def of_blocks(cls, blocks: Callable[[], Iterable[NDArray[Any]]], scaling: str) -> Scaler:
+        """The same fit in two passes over blocks of the pool; equal to rounding, without a copy of the pool.
+
+        Args:
+            blocks: starts a pass; each block is (items, features) of any real dtype.
+            scaling: as for the class.
+        """
+        first = next(iter(blocks()))
+        scaler = cls(first[:1], "none")
+        if scaling == "none":
+            return scaler
+        count, total = 0, np.zeros(first.shape[1])
+        low, high = first[0].astype(np.float64), first[0].astype(np.float64)
+        for block in blocks():
+            count += len(block)
+            total += block.sum(axis=0, dtype=np.float64)
+            low, high = np.minimum(low, block.min(axis=0)), np.maximum(high, block.max(axis=0))
+        scaler.shift = total / count
+        squares = np.zeros(first.shape[1])
+        for block in blocks():
+            values = block - scaler.shift
+            squares += np.einsum("ij,ij->j", values, values)
+        if scaling == "standardize":
+            constant = (low == high) | (squares == 0)
+            scaler.factor = np.where(constant, 0.0, 1.0 / np.sqrt(np.where(constant, 1.0, squares / count)))
+        elif scaling == "center":
+            mean_square = float(squares.sum()) / (count * len(squares))
+            scaler.factor[:] = 1.0 / np.sqrt(mean_square) if mean_square > 0 else 0.0
+        else:
+            raise ParameterError(f"scaling {scaling!r} must be resolved first; see resolve_scaling.")
+        return scaler
 
     def __call__(self, X: NDArray[Any]) -> NDArray[np.float32]:
         """Scaled copy of `X`, (items, features) float32."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from al_gym.errors import ParameterError, TaskError
+from al_gym.storage import block_rows, is_large
 from al_gym.streams import Stream, task_key
 from al_gym.tasks.dataset import Dataset
 from al_gym.tasks.scaling import Scaler, resolve_scaling
@@ -59,6 +61,31 @@ class Task:
         pool = np.asarray(self.dataset.X[self.pool])
         scaler = Scaler(pool, self.scaling)
         return scaler(pool), scaler(np.asarray(self.dataset.X[self.holdout])), self.dataset.y[self.holdout]
+
+    def fill(self, out: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Write the scaled pool into `out` (pool items, features) float32; returns holdout features and labels.
+
+        Large pools are scaled block by block in the order of the file, so that a memory map is read from one end to
+        the other and no copy of the pool is made.
+        """
+        if not is_large(len(self.pool), self.dataset.n_features):
+            out[:], holdout, labels = self.arrays()
+            return holdout, labels
+        place = np.full(self.dataset.n_items, -1, np.int64)
+        place[self.pool] = np.arange(len(self.pool))
+        scaler = Scaler.of_blocks(lambda: (block for _, block in self._pool_blocks(place)), self.scaling)
+        for at, block in self._pool_blocks(place):
+            out[at] = scaler(block)
+        return scaler(np.asarray(self.dataset.X[self.holdout])), self.dataset.y[self.holdout]
+
+    def _pool_blocks(self, place: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[Any]]]:
+        """Positions in the pool and features, unscaled; `place` (items of the dataset,) has position or -1."""
+        size = block_rows(self.dataset.n_features)
+        for start in range(0, len(place), size):
+            at = place[start : start + size]
+            inside = at >= 0
+            if inside.any():
+                yield at[inside], np.asarray(self.dataset.X[start : start + size])[inside]
 
     def with_seed_set(self, seed_set: Any) -> Task:
         """The same task with another seed set: positions in the pool, each at most once.
