@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from al_gym.errors import DatasetError, ParameterError
+from al_gym.storage import block_rows
 
 MODALITIES = ("tabular", "image-embedding", "image-raw", "text-embedding")
 #: What `Dataset.sides` says of a row: where a split may put it.
@@ -124,8 +125,9 @@ class Dataset:
     def content_hash(self) -> bytes:
         """SHA-256 of the features as float32 (never of the labels); splits depend on it."""
         digest = hashlib.sha256(repr(self.X.shape).encode())
-        for start in range(0, len(self.X), 65536):
-            digest.update(np.ascontiguousarray(self.X[start : start + 65536], dtype=np.float32).tobytes())
+        size = block_rows(self.n_features)
+        for start in range(0, len(self.X), size):
+            digest.update(np.ascontiguousarray(self.X[start : start + size], dtype=np.float32).data)
         return digest.digest()
 
     @classmethod
