@@ -1,13 +1,14 @@
 """How the CPU time of a round grows with pool size, labels, features, classes and environments.
 
     python benchmarks/growth.py             # measure, fit exponents, draw
+    python benchmarks/growth.py --axis pool # measure one axis again, keep the others
     python benchmarks/growth.py --redraw    # the picture from the raw numbers alone
 
 Gaussian classes of equal difficulty; one axis moves at a time, the others stay at `BASE`. Two series: margin with an
 observation without distances; and maxherding with the default observation, which both need pairs of items. A point
 is the median CPU time of rounds after the first fit, one thread; resets and compilation are left out. An exponent e
 says that the time of a round of ONE environment grows as x^e over the axis; `steepest` is the largest e between
-neighbours, where a cliff would show.
+neighbours, where a cliff would show. Pools of more than 250,000 items run in fewer environments, `MOST_ITEMS` in all.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 ROUNDS, BATCH, HOLDOUT = 4, 5, 300
 SEPARATION = 2.5
 SECONDS, EPISODES = 0.25, 10  # a point ends at one of them
+MOST_ITEMS = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Point:
 
 BASE = Point()
 AXES: dict[str, tuple[Point, tuple[int, ...]]] = {
-    "pool": (BASE, (1000, 3000, 10_000, 30_000, 100_000)),
+    "pool": (BASE, (1000, 3000, 10_000, 30_000, 100_000, 1_000_000)),
     "labels": (replace(BASE, pool=2000), (10, 30, 100, 300, 1000)),
     "features": (BASE, (8, 32, 128, 512)),
     "classes": (BASE, (2, 5, 20, 100)),
@@ -96,14 +98,15 @@ def seconds_per_round(point: Point, arguments: dict[str, Any]) -> float:
     return float(np.median(times)) / point.envs
 
 
-def measure() -> list[dict[str, Any]]:
-    """One row a point and series."""
+def measure(only: str | None) -> list[dict[str, Any]]:
+    """One row a point and series, of one axis or of all."""
     rows = []
     for series, arguments in SERIES.items():
         seconds_per_round(BASE, arguments)  # compiles
         for axis, (base, values) in AXES.items():
-            for value in values:
+            for value in values if only in (axis, None) else ():
                 point = replace(base, **{axis: value})
+                point = replace(point, envs=min(point.envs, max(1, MOST_ITEMS // point.pool)))
                 seconds = seconds_per_round(point, arguments)
                 rows.append({"series": series, "axis": axis, **asdict(point), "rounds_per_second": 1 / seconds})
                 print(f"{series:<32} {axis:<9} {value:>7} {1 / seconds:>9.0f} rounds/s", flush=True)
@@ -145,7 +148,7 @@ def draw(content: dict[str, Any], path: Path) -> None:
             axes.text(0.04, 0.04 + 0.09 * line, f"time ~ {axis}^{e:.2f}", **text)
         axes.set_xlabel({"pool": "pool items", "labels": "labels held", "envs": "environments"}.get(axis, axis))
         axes.grid(alpha=0.3, which="both")
-    panels[0].set_ylim(bottom=20)
+    panels[0].set_ylim(bottom=2)
     panels[0].set_ylabel("rounds a CPU second")
     figure.legend(loc="outside upper center", ncols=2, frameon=False)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -157,14 +160,20 @@ def main() -> None:
     """Measure unless --redraw, and draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--redraw", action="store_true", help="from the raw numbers alone")
+    parser.add_argument("--axis", choices=AXES, help="measure this one alone; the raw file keeps the others")
     args = parser.parse_args()
     if any(os.environ.get(name) != "1" for name in THREAD_VARIABLES):
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
     if not args.redraw:
         start = time.process_time()
-        rows = measure()
-        content = {"rows": rows, "exponents": exponents(rows), "cpu_seconds": time.process_time() - start}
+        rows = measure(args.axis)
+        seconds = time.process_time() - start
+        if args.axis:
+            old = json.loads(RAW.read_text())
+            rows = [row for row in old["rows"] if row["axis"] != args.axis] + rows
+            seconds += old["cpu_seconds"]
+        content = {"rows": rows, "exponents": exponents(rows), "cpu_seconds": seconds}
         RAW.write_text(json.dumps(content, indent=1) + "\n")
     draw(json.loads(RAW.read_text()), PICTURE)
 
