@@ -57,7 +57,9 @@ class HerdingVariance(Strategy):
     the batch, with noise $1 / w$, $w = 1 - \sum_y p_y^2$ and prior $(1 - m)(x z^\top + 10) + 10\, m K_h(x, z)$: the
     last-layer Fisher criterion of BAIT with one output, and a local part for what no linear model can say. The exponent
     of K is $(1 - \nu)\, d^2 / 2 r^2 + \nu\, \bar d^2 / 2 \bar r^2$, bars for features of unit length, with the radius
-    $r = w\, h^{1 - \rho} h_a^\rho$ between MaxHerding's h and UHerding's shrinking one, $h_a = \sigma / \sqrt 2$.
+    $r = w\, h^{1 - \rho} h_a^\rho$ between MaxHerding's h and UHerding's shrinking one, $h_a = \sigma / \sqrt 2$. With
+    `agreement` above 0, K is multiplied by $(\sum_y \sqrt{p_y(x)\, p_y(i)})^\beta$, the Bhattacharyya coefficient of what
+    the model says of both: an item covers those near it that the model expects to be of the same class.
 
     **Source:** ours, from Bae, Oliveira & Sutherland 2025 (UHerding, arXiv 2412.20644; `variance=0,focus=0`) and Ash,
     Goel, Krishnamurthy & Kakade 2021 (BAIT); V alone is integrated-variance (A-optimal) design, Cohn, Ghahramani &
@@ -78,6 +80,7 @@ class HerdingVariance(Strategy):
         calibration: exponent in [0, 1] of UHerding's calibrated temperature, which divides the logits behind u.
         ratio: share of the unlabelled items, the most uncertain ones, that are considered (at least the batch),
             in (0, 1].
+        agreement: exponent beta of the agreement of the model's answers in K, at least 0.
 
     Raises:
         ParameterError: a value outside these ranges.
@@ -97,6 +100,7 @@ class HerdingVariance(Strategy):
         local: float = 0.5,
         calibration: float = 0.3,
         ratio: float = 0.5,
+        agreement: float = 0.0,
     ) -> None:
         self.variance = _share("variance", variance)
         self.power = number(self.name, "power", power, 0)
@@ -109,6 +113,7 @@ class HerdingVariance(Strategy):
         self.ratio = number(self.name, "ratio", ratio, 0, above=True)
         if self.ratio > 1:
             raise ParameterError(f"{self.name}: ratio must be at most 1, got {ratio!r}.")
+        self.agreement = number(self.name, "agreement", agreement, 0)
 
     def select(self, view: PoolView, k: Tensor, stream: Stream) -> Tensor:
         """See `Strategy.select`."""
@@ -117,8 +122,9 @@ class HerdingVariance(Strategy):
         for pool in one_by_one(view, k, stream):
             items = torch.from_numpy(pool.items)
             u = uncertainty[pool.task, items]
-            information = (1 - proba[pool.task][:, items].square().sum(0)).clamp(min=1e-4)
-            picked = self._batch(pool, u, information, int(k[pool.task]), noise[pool.task])
+            p = proba[pool.task][:, items]
+            information = (1 - p.square().sum(0)).clamp(min=1e-4)
+            picked = self._batch(pool, u, p, information, int(k[pool.task]), noise[pool.task])
             out[pool.task, : len(picked)] = torch.from_numpy(pool.items[picked])
         return out.to(k.device)
 
@@ -131,7 +137,7 @@ class HerdingVariance(Strategy):
         return torch.where(view.n_labelled[:, None] > 0, 1 - margin, 1.0).clamp(_LEAST, 1.0)
 
     def _batch(
-        self, pool: OnePool, u: Tensor, information: Tensor, k: int, noise: NDArray[np.float64]
+        self, pool: OnePool, u: Tensor, proba: Tensor, information: Tensor, k: int, noise: NDArray[np.float64]
     ) -> NDArray[np.int64]:
         """(k,) positions in `pool.items`."""
         pairs = _KEPT.get(pool.features, None, lambda: _pairs(torch.from_numpy(pool.features)))
@@ -142,7 +148,7 @@ class HerdingVariance(Strategy):
         if size < len(free):
             free = np.sort(free[np.lexsort((keyed[free], u.numpy()[free]))[-size:]])
         candidates = torch.from_numpy(free)
-        kernel, covered = self._kernel(pairs, labelled, candidates)
+        kernel, covered = self._kernel(pairs, labelled, candidates, proba)
         posterior = self._posterior(pairs, labelled, information) if self.variance > 0 else u.new_zeros(0, 0)
         bonus = self.focus * u[candidates].double().log()
         arrays = as_arrays(kernel, covered, u.pow(self.power), posterior, u, information, candidates, bonus)
@@ -151,8 +157,8 @@ class HerdingVariance(Strategy):
         choose(*arrays, self.variance, keyed[free], out)
         return out
 
-    def _kernel(self, pairs: _Pairs, labelled: Tensor, candidates: Tensor) -> tuple[Tensor, Tensor]:
-        """(candidates, n) float32 kernel values and (n,) coverage by the labelled items."""
+    def _kernel(self, pairs: _Pairs, labelled: Tensor, candidates: Tensor, proba: Tensor) -> tuple[Tensor, Tensor]:
+        """(candidates, n) float32 kernel values and (n,) coverage by the labelled items; `proba` is (classes, n)."""
         rows = torch.cat([candidates, labelled])
         exponent = torch.zeros(len(rows), len(pairs.plain))
         for share, d2, h in ((1 - self.unit, pairs.plain, pairs.h), (self.unit, pairs.unit, pairs.h_unit)):
@@ -160,6 +166,9 @@ class HerdingVariance(Strategy):
                 shrunk = _shrinking(d2, labelled) ** self.adaptive if self.adaptive > 0 else 1.0
                 radius = self.width * h ** (1 - self.adaptive) * shrunk
                 exponent += (0.5 * share / radius**2) * d2[rows]
+        if self.agreement > 0 and len(labelled):
+            root = proba.sqrt()
+            exponent -= self.agreement * (root[:, rows].T @ root).clamp_(_TINY, 1.0).log_()
         kernel = exponent.clamp_(max=_FAR).neg_().exp_()
         own, known = kernel[: len(candidates)], kernel[len(candidates) :]
         return own, known.amax(0) if len(labelled) else torch.zeros(len(pairs.plain))

@@ -13,7 +13,7 @@ from al_gym.pool import PoolView
 from al_gym.strategies import make_strategy
 from al_gym.strategies.calibration import calibrated_temperature
 
-DEFAULTS = {
+DEFAULTS = {"agreement": 0.0, 
     "variance": 0.65, "power": 1.5, "focus": 0.5, "width": 1.2, "adaptive": 0.4, "unit": 0.35, "local": 0.5,
     "calibration": 0.3, "ratio": 0.5,
 }  # fmt: skip
@@ -43,6 +43,7 @@ class Criterion:
         unit = X / np.linalg.norm(X, axis=1, keepdims=True)
         self.D, self.E = (np.linalg.norm(A[:, None] - A[None], axis=2) for A in (X, unit))
         self.K = np.exp(-(1 - self.s["unit"]) * self.scaled(self.D) - self.s["unit"] * self.scaled(self.E))
+        self.K *= (np.sqrt(p) @ np.sqrt(p).T) ** self.s["agreement"]
         local = np.exp(-((self.D / (self.s["width"] * mean_to_nearest(self.D))) ** 2) / 2)
         self.prior = (1 - self.s["local"]) * (X @ X.T + 10) + self.s["local"] * 10 * local
 
@@ -71,6 +72,8 @@ class Criterion:
         {"variance": 0.3, "adaptive": 1.0, "local": 1.0},
         {"focus": 0.0, "power": 3.0, "width": 0.5, "calibration": 1.0},
         {"ratio": 1.0, "calibration": 0.0, "unit": 0.0},
+        {"agreement": 2.0, "variance": 0.0, "ratio": 1.0},
+        {"agreement": 0.5, "variance": 0.3},
     ],
 )
 def test_every_pick_is_the_best_by_the_definition(settings: dict[str, float]) -> None:
@@ -101,7 +104,7 @@ def test_coverage_alone_is_uherding() -> None:
 
 @pytest.mark.parametrize(
     "change", ["variance=0.1", "power=4", "focus=3", "width=0.4", "adaptive=1", "unit=1", "local=0", "calibration=1",
-               "ratio=0.15"],
+               "ratio=0.15", "agreement=4"],
 )  # fmt: skip
 def test_every_parameter_does_something(change: str) -> None:
     views = [make_view(make_block([60, 60], classes=5, labels=30, seed=seed)) for seed in range(4)]
@@ -113,7 +116,8 @@ def test_every_parameter_does_something(change: str) -> None:
     ("spec", "named"),
     [("variance=1.5", "variance"), ("variance=-0.1", "variance"), ("power=-1", "power"), ("focus=nan", "focus"),
      ("width=0", "width"), ("adaptive=2", "adaptive"), ("unit=yes", "unit"), ("local=1.1", "local"),
-     ("calibration=2", "calibration"), ("ratio=0", "ratio"), ("ratio=1.2", "ratio")],
+     ("calibration=2", "calibration"), ("ratio=0", "ratio"), ("ratio=1.2", "ratio"),
+     ("agreement=-1", "agreement")],
 )  # fmt: skip
 def test_impossible_parameters(spec: str, named: str) -> None:
     with pytest.raises(ParameterError, match=named):
