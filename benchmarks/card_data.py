@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,22 +46,46 @@ class Regime:
         return list(dict.fromkeys(self.campaigns["policy"]))
 
 
-def collect(name: str, folder: Path, card: str, root: Path) -> Regime:
-    """Read an evaluation (and its `shuffled` folder, if there is one), and write the four files.
+def collect(name: str, folders: Sequence[Path], card: str, root: Path, keep: Mapping[str, str] | None = None) -> Regime:
+    """Read evaluations of the same splits (the first one's `shuffled` folder too), and write the four files.
 
     Args:
-        name: of the regime. folder: OUT of `al-gym evaluate`. card: the policy that the card is about. root: where the
-            regime's folder is made.
+        name: of the regime. folders: OUT of `al-gym evaluate`; the first one has `card`, others add policies. card: the
+            policy that the card is about. root: where the regime's folder is made. keep: policies that stay from the
+            files that are there -> what they are called from now on.
     """
+    parts = [_read_evaluation(folder, None if place else card) for place, folder in enumerate(folders)]
+    if keep and (root / name).is_dir():
+        parts.append(_kept(read(root / name), keep))
+    campaigns, savings = parts[0].campaigns.astype({"policy": str}), parts[0].savings
+    facts = parts[0].facts | {"card": card}
+    for part in parts[1:]:
+        if (other := _splits(part.facts)) != _splits(facts):
+            raise SystemExit(f"{name}: {part.name} has other splits than {parts[0].name}: {other}")
+        fresh = [policy for policy in part.policies if policy not in set(campaigns["policy"])]
+        campaigns = pd.concat([campaigns, part.campaigns[part.campaigns["policy"].isin(fresh)]])
+        if len(part.savings):
+            savings = pd.concat([savings, part.savings[part.savings["policy"].isin(fresh)]])
+        facts["privileged"] = sorted({*facts["privileged"], *(p for p in part.facts["privileged"] if p in fresh)})
+        facts["kinds"] = {p: k for p, k in part.facts["kinds"].items() if p in fresh} | facts["kinds"]
+        texts = part.facts["arguments"]["policies"]
+        facts["arguments"]["policies"] = {p: texts[p] for p in texts if p in fresh} | facts["arguments"]["policies"]
+    regime = Regime(name, campaigns[COLUMNS].round(6), parts[0].choices, savings, facts)
+    _write(regime, root / name)
+    return read(root / name)
+
+
+def _read_evaluation(folder: Path, card: str | None) -> Regime:
+    """The raw numbers of one OUT, with the choices of `card` if one is named."""
     summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     rows = pd.read_csv(folder / "results.csv", keep_default_na=False)
-    if card not in set(rows["policy"]):
+    if card is not None and card not in set(rows["policy"]):
         raise SystemExit(f"{folder} has no policy {card!r}; evaluate it there, or give --policy.")
     measure = {"metric": summary["metric"]}
     cost = summary["arguments"].get("round_cost", 0.0)
     campaigns = campaign_table(rows, summary["budgets"], round_cost=cost, **measure)
     shuffled = folder / "shuffled" / "results.csv"
-    if shuffled.is_file():
+    if card is not None and shuffled.is_file():
         again = pd.read_csv(shuffled, keep_default_na=False)
         extra = campaign_table(again, summary["budgets"], round_cost=cost, **measure)
         campaigns = pd.concat([campaigns.astype({"policy": str}), extra.astype({"policy": str})])
@@ -68,15 +93,36 @@ def collect(name: str, folder: Path, card: str, root: Path) -> Regime:
     if "margin" in set(rows["policy"]):
         savings = label_savings(rows, summary["budgets"], reference="margin", **measure)
     facts = {key: summary[key] for key in FACTS} | {
-        "card": card,
         "round_cost": cost,
         "privileged": [p for p, row in summary["policies"].items() if row["privileged"]],
         "kinds": {name: kind(text) for name, text in summary["arguments"]["policies"].items()},
         "arguments": _portable(summary["arguments"]),
     }
-    regime = Regime(name, campaigns[COLUMNS].round(6), choice_shares(rows[rows["policy"] == card]), savings, facts)
-    _write(regime, root / name)
-    return read(root / name)
+    choices = choice_shares(rows[rows["policy"] == card]) if card is not None else pd.DataFrame()
+    return Regime(str(folder), campaigns, choices, savings, facts)
+
+
+def _kept(old: Regime, keep: Mapping[str, str]) -> Regime:
+    """Those policies of raw numbers that were written before, under their new names."""
+    campaigns = old.campaigns[old.campaigns["policy"].isin(keep)].replace({"policy": dict(keep)})
+    savings = old.savings
+    if len(savings):
+        savings = savings[savings["policy"].isin(keep)].replace({"policy": dict(keep)})
+    facts, texts = old.facts, old.facts["arguments"]["policies"]
+    facts = facts | {
+        "privileged": [keep[p] for p in facts["privileged"] if p in keep],
+        "kinds": {keep[p]: k for p, k in facts["kinds"].items() if p in keep},
+        "arguments": facts["arguments"] | {"policies": {keep[p]: t for p, t in texts.items() if p in keep}},
+    }
+    return Regime(f"the numbers kept of {old.name}", campaigns, pd.DataFrame(), savings, facts)
+
+
+def _splits(facts: dict[str, Any]) -> dict[str, Any]:
+    """What two evaluations must share for their campaigns to be pairs."""
+    given = {key: value for key, value in facts["arguments"].items() if key not in ("policies", "data", "save_queries")}
+    given["datasets"] = sorted(facts["budgets"])
+    defaults = {"review_effort": None, "group_column": None, "text_encoder": "auto", "trusted": False}
+    return {key: value for key, value in given.items() if key not in defaults or value != defaults[key]}
 
 
 def kind(fingerprint: str) -> str:

@@ -3,10 +3,12 @@
     python benchmarks/model_card.py --regime 5x20=runs/a --regime 1x50=runs/b --manifest manifest.csv
     python benchmarks/model_card.py --redraw        # from the raw numbers under benchmarks/results/model_card alone
 
-Each --regime is NAME=OUT with OUT of `al-gym evaluate`; the first one is the main regime. Where OUT/shuffled exists
-(`python benchmarks/shuffle_ablation.py OUT`), the ablation is on the card. The manifest is a csv with the columns name,
-modality, classes, majority (share of the largest class). Raw numbers go to benchmarks/results/model_card/NAME. On the
-page everything between `<!-- table NAME -->` and `<!-- end -->` is replaced; the words around it stay.
+Each --regime is NAME=OUT with OUT of `al-gym evaluate`; the first one is the main regime. NAME=OUT,OUT2 adds the
+policies of another evaluation on the same splits; --keep adds policies of the raw numbers that are there. Where
+OUT/shuffled exists (`python benchmarks/shuffle_ablation.py OUT`), the ablation is on the card. The manifest is a csv
+with the columns name, modality, classes, majority (share of the largest class). Raw numbers go to
+benchmarks/results/model_card/NAME. On the page everything between `<!-- table NAME -->` and `<!-- end -->` is replaced;
+the words around it stay.
 """
 
 from __future__ import annotations
@@ -93,6 +95,9 @@ def main() -> None:
     """Collect, then render."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--regime", action="append", default=[], metavar="NAME=OUT", help="may be repeated")
+    parser.add_argument(
+        "--keep", action="append", default=[], metavar="NAME[=NEW]", help="a policy of the raw numbers to keep"
+    )
     parser.add_argument("--manifest", type=Path, help="csv: name, modality, classes, majority")
     parser.add_argument("--policy", default="shipped", help="the policy that the card is about (shipped)")
     parser.add_argument("--raw", type=Path, default=RAW, help="folder of the raw numbers")
@@ -107,7 +112,8 @@ def main() -> None:
         for name, folder in pairs:
             if not re.fullmatch(r"[\w.-]+", name) or not folder:
                 parser.error(f"--regime {name}={folder}: it must be NAME=OUT, the name of letters, digits and - . _")
-            collect(name, Path(folder), options.policy, options.raw)
+            keep = {old: new or old for old, _, new in (text.partition("=") for text in options.keep)}
+            collect(name, [Path(part) for part in folder.split(",")], options.policy, options.raw, keep)
         if options.manifest is not None:
             (options.raw / "manifest.csv").write_bytes(options.manifest.read_bytes())
         (options.raw / "order.json").write_text(json.dumps([name for name, _ in pairs]) + "\n", encoding="utf-8")

@@ -121,6 +121,26 @@ def test_redrawing_keeps_the_words_and_needs_no_evaluation(script, evaluated, mo
     assert str(evaluated) not in (evaluated / "raw" / "plain" / "facts.json").read_text()
 
 
+def test_policies_of_other_folders_and_of_earlier_numbers_join(script, evaluated, monkeypatch):
+    plain, path = evaluated / "plain", evaluated / "joined.md"
+    write(script, evaluated, monkeypatch, path)
+    given = {"data": evaluated / "data", "seeds": 3, "pool_size": 60, "jobs": 1}
+    al_gym.evaluate(["entropy", "margin"], rounds=4, out=evaluated / "more", **given)
+    regime = f"--regime=plain={plain},{evaluated / 'more'}"
+    page = write(script, evaluated, monkeypatch, path, regime, "--keep", "switch=older", "--keep", "random")
+    table = page.partition("<!-- table held-out -->")[2].partition("<!-- end -->")[0]
+    assert row(table, "| `older`")[1:] == row(table, "| `switch`")[1:]
+    assert row(table, "| `entropy`")[1] != row(table, "| `margin`")[1]
+    raw = pd.read_csv(evaluated / "raw" / "plain" / "campaigns.csv.gz")
+    assert (raw.groupby("policy").size() == 9).all(), "a policy stands twice"
+    facts = json.loads((evaluated / "raw" / "plain" / "facts.json").read_text())
+    assert facts["kinds"]["older"] == "switch"
+    assert facts["arguments"]["policies"]["entropy"] == "entropy"
+    assert facts["card"] == "shipped"
+    with pytest.raises(SystemExit, match="other splits"):
+        write(script, evaluated, monkeypatch, path, f"--regime=plain={plain},{evaluated / 'cost'}")
+
+
 def test_choices_are_shares_of_the_seeds(script, evaluated):
     from card_data import choice_shares
     from card_figures import MOST, shares
