@@ -33,14 +33,17 @@ def test_blend(scripts: None) -> None:
 
 
 def test_model_card(scripts: None) -> None:
+    import ceilings
     import model_card
+    import pandas as pd
     import policy_grid
     from page_tables import fill
 
     page = model_card.PAGE.read_text()
     regimes = regimes_of(model_card)
-    assert [regime.name for regime in regimes] == ["5x20", "1x50", "20x10", "noise-15"]
+    assert [regime.name for regime in regimes][:4] == ["5x20", "20x10", "noise-15", "imbalanced"]
     content = model_card.blocks(regimes, model_card.read_manifest(model_card.RAW / "manifest.csv"))
+    content |= {"ceilings": ceilings.ceilings(pd.read_csv(ceilings.RAW))}
     assert fill(page, content | policy_grid.tables()) == page
     assert fill(replaced(page), content | policy_grid.tables()) == page
 
