@@ -66,7 +66,8 @@ class HerdingVariance(Strategy):
     Jordan 1996. **Cost:** items^2 x (batch + features once a campaign), one fit a round for `calibration`. Pools of
     more than 4,096 items: the labelled and 2,048 random unlabelled ones. **Wins** over margin
     and the coverage strategies of libraries on the held-out real datasets of the shipped policy's model card, where it
-    is level with UHerding; **loses** to UHerding's best setting on more of them than it wins. Distances and process see
+    is level with UHerding (with `agreement`, ahead of its published form); **loses** to UHerding's best setting, with the
+    defaults, on more of them than it wins. Distances and process see
     the features, whatever the learner. Defaults were tuned on 62 other real datasets.
 
     Args:
