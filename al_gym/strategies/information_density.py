@@ -19,7 +19,8 @@ class InformationDensity(ScoreStrategy):
     $$x^* = \arg\max_x\; u(x) \left(\frac{1}{|U|} \sum_{z \in U} \text{sim}(x, z)\right)^\beta$$
 
     over the unlabelled items U. `gaussian` is the kernel $\exp(-d^2 / 2h^2)$ with h as in `maxherding`; `cosine` is
-    $(1 + \cos) / 2$, which is never negative.
+    $(1 + \cos) / 2$, which is never negative. modAL's `information_density` is the density alone, over all items it is
+    given, and falls more slowly with their distance: the mean of $1 / (1 + d)$, d Euclidean or $1 - \cos$.
 
     **Source:** Settles & Craven 2008, *An analysis of active learning strategies for sequence labeling tasks* (with
     entropy and the cosine). **Cost:** items^2 a round (the kernel is kept), items x features with the cosine; pools of
