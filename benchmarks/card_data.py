@@ -56,7 +56,12 @@ def collect(name: str, folders: Sequence[Path], card: str, root: Path, keep: Map
     """
     parts = [_read_evaluation(folder, None if place else card) for place, folder in enumerate(folders)]
     if keep and (root / name).is_dir():
-        parts.append(_kept(read(root / name), keep))
+        kept = _kept(read(root / name), keep)
+        if parts[0].facts["arguments"]["policies"][card] in kept.facts["arguments"]["policies"].values():
+            raise SystemExit(
+                f"{name}: the numbers that are there are of the same {card}; restore the earlier ones first."
+            )
+        parts.append(kept)
     campaigns, savings = parts[0].campaigns.astype({"policy": str}), parts[0].savings
     facts = parts[0].facts | {"card": card}
     for part in parts[1:]:

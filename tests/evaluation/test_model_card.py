@@ -137,6 +137,8 @@ def test_policies_of_other_folders_and_of_earlier_numbers_join(script, evaluated
     assert facts["kinds"]["older"] == "switch"
     assert facts["arguments"]["policies"]["entropy"] == "entropy"
     assert facts["card"] == "shipped"
+    with pytest.raises(SystemExit, match="of the same shipped"):
+        write(script, evaluated, monkeypatch, path, regime, "--keep", "shipped=previous")
     with pytest.raises(SystemExit, match="other splits"):
         write(script, evaluated, monkeypatch, path, f"--regime=plain={plain},{evaluated / 'cost'}")
 
