@@ -58,17 +58,17 @@ class HerdingVariance(Strategy):
     last-layer Fisher criterion of BAIT with one output, and a local part for what no linear model can say. The exponent
     of K is $(1 - \nu)\, d^2 / 2 r^2 + \nu\, \bar d^2 / 2 \bar r^2$, bars for features of unit length, with the radius
     $r = w\, h^{1 - \rho} h_a^\rho$ between MaxHerding's h and UHerding's shrinking one, $h_a = \sigma / \sqrt 2$. With
-    `agreement` above 0, K is multiplied by $(\sum_y \sqrt{p_y(x)\, p_y(i)})^\beta$, the Bhattacharyya coefficient of what
-    the model says of both: an item covers those near it that the model expects to be of the same class.
+    `agreement` above 0, K is multiplied by $(\sum_y \sqrt{p_y(x)\, p_y(i)})^\beta$, the Bhattacharyya coefficient of
+    what the model says of both: an item covers those near it that the model expects to be of the same class.
 
     **Source:** ours, from Bae, Oliveira & Sutherland 2025 (UHerding, arXiv 2412.20644; `variance=0,focus=0`) and Ash,
     Goel, Krishnamurthy & Kakade 2021 (BAIT); V alone is integrated-variance (A-optimal) design, Cohn, Ghahramani &
     Jordan 1996. **Cost:** items^2 x (batch + features once a campaign), one fit a round for `calibration`. Pools of
-    more than 4,096 items: the labelled and 2,048 random unlabelled ones. **Wins** over margin
-    and the coverage strategies of libraries on the held-out real datasets of the shipped policy's model card, where it
-    is level with UHerding (with `agreement`, ahead of its published form); **loses** to UHerding's best setting, with the
-    defaults, on more of them than it wins. Distances and process see
-    the features, whatever the learner. Defaults were tuned on 62 other real datasets.
+    more than 4,096 items: the labelled and 2,048 random unlabelled ones. **Wins** over margin and the coverage
+    strategies of libraries on the held-out real datasets of the shipped policy's model card, where it is level with
+    UHerding (with `agreement`, ahead of its published form); **loses** to UHerding's best setting, with the defaults,
+    on more of them than it wins. Distances and process see the features, whatever the learner. Defaults were tuned on
+    62 other real datasets.
 
     Args:
         variance: mu, the share of V, in [0, 1].

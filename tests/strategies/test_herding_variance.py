@@ -13,9 +13,9 @@ from al_gym.pool import PoolView
 from al_gym.strategies import make_strategy
 from al_gym.strategies.calibration import calibrated_temperature
 
-DEFAULTS = {"agreement": 0.0, 
+DEFAULTS = {
     "variance": 0.65, "power": 1.5, "focus": 0.5, "width": 1.2, "adaptive": 0.4, "unit": 0.35, "local": 0.5,
-    "calibration": 0.3, "ratio": 0.5,
+    "calibration": 0.3, "ratio": 0.5, "agreement": 0.0,
 }  # fmt: skip
 COVERAGE = "variance=0,focus=0,power=1,width=1,adaptive=0,unit=0,calibration=0,ratio=1"
 
