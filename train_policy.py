@@ -56,6 +56,7 @@ class Arguments:
     tasks: str = option("default", "task suite to train on, its training part; none: the datasets of --data alone")
     total_timesteps: int = option(150_000, "environment steps; raised to a whole number of rollouts")
     n_envs: int = option(128, "campaigns side by side")
+    shards: int = option(1, "worker processes that share the campaigns, one a core; the trajectories stay the same")
     seed: int = option(0, "of the networks, of exploration, and of the environments' streams")
     out: str | None = option(None, "run folder; by default a new one in runs/")
     resume: bool = option(False, "continue the run in --out; other arguments come from its args.json")
@@ -161,6 +162,7 @@ def train(args: Arguments, config: Config, tasks: TrainingTasks, folder: Path) -
         args.env,
         args.n_envs,
         reward_scale=config.reward_scale,
+        shards=args.shards,
         **{"reward": "advantage", **config.environment, "device": args.device},
         **tasks.arguments,
     )

@@ -12,7 +12,6 @@ of your own only. Policies are shared as `policy.safetensors` + `policy.json` in
 from __future__ import annotations
 
 import contextlib
-import io
 import pickle
 import random
 import time
@@ -25,13 +24,11 @@ import numpy as np
 import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.buffers import ReplayBuffer
-from stable_baselines3.common.vec_env import VecEnv
 
-from agents.environment import engine_of, layers
-from al_gym.envs.engine import Engine
+from agents.environment import shards_of
+from agents.environment_state import dump_environments, load_environments
 from al_gym.errors import ResumeError
 from al_gym.evaluation.files import write_atomically
-from al_gym.tasks import Dataset
 
 KEEP = 2
 FORMAT = 1
@@ -75,7 +72,8 @@ def save_checkpoint(folder: Path, model: BaseAlgorithm, seconds: float) -> Path:
         "model": _model_state(model),
         "log": _log_state(model),
         "generators": _generator_state(model),
-        "environments": torch.frombuffer(bytearray(_dump_environments(model.env)), dtype=torch.uint8),
+        "shards": shards_of(model.env),
+        "environments": torch.frombuffer(bytearray(dump_environments(model.env)), dtype=torch.uint8),
     }
     (folder / "checkpoints").mkdir(parents=True, exist_ok=True)
     path = folder / "checkpoints" / f"{model.num_timesteps:012d}.pt"
@@ -92,15 +90,18 @@ def restore_checkpoint(path: Path, model: BaseAlgorithm) -> Restored:
         path: of the checkpoint; its environments are read with pickle, so trust it. model: to be filled.
 
     Raises:
-        ResumeError: the file cannot be read or belongs to other arguments.
+        ResumeError: the file cannot be read or belongs to other arguments, such as another number of shards.
     """
     try:
         state = torch.load(path, map_location=model.device, weights_only=True)
         if (state["format"], state["algorithm"]) != (FORMAT, type(model).__name__):
             raise ValueError(f"it holds {state['algorithm']} in format {state['format']}")
-        _put_model(model, state["model"])
         assert model.env is not None
-        _load_environments(model.env, state["environments"].cpu().numpy().tobytes())
+        before, now = state.get("shards", 1), shards_of(model.env)
+        if before != now:
+            raise ResumeError(f"{path} holds the environments of --shards {before}, got {now}: continue with {before}.")
+        _put_model(model, state["model"])
+        load_environments(model.env, state["environments"].cpu().numpy().tobytes())
     except (OSError, KeyError, ValueError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
         raise ResumeError(
             f"cannot continue from {path}: {error}. Delete it to continue from the one before it."
@@ -191,56 +192,6 @@ def _put_generators(model: BaseAlgorithm, state: dict[str, Any]) -> None:
     if model.device.type == "cuda":
         torch.cuda.set_rng_state_all([part.cpu() for part in state["cuda"]])
     model.action_space.np_random.bit_generator.state = state["actions"]
-
-
-# --- environments --------------------------------------------------------------------------------------------
-class _Pickler(pickle.Pickler):
-    """Leaves out the datasets, which the run reads again from where its arguments say."""
-
-    def __init__(self, file: io.BytesIO, engine: Engine) -> None:
-        super().__init__(file, protocol=pickle.HIGHEST_PROTOCOL)
-        self.tasks = engine.tasks
-        self.shared = _shared(engine)
-
-    def persistent_id(self, obj: Any) -> tuple[str, ...] | None:
-        if isinstance(obj, Dataset) and obj.name in self.tasks:
-            return ("dataset", obj.name, obj.content_hash.hex())
-        return next((("shared", name) for name, value in self.shared.items() if value is obj), None)
-
-
-class _Unpickler(pickle.Unpickler):
-    def __init__(self, file: io.BytesIO, engine: Engine) -> None:
-        super().__init__(file)
-        self.tasks = engine.tasks
-        self.shared = _shared(engine)
-
-    def persistent_load(self, pid: tuple[str, ...]) -> Any:
-        if pid[0] == "shared":
-            return self.shared[pid[1]]
-        _, name, content = pid
-        dataset = self.tasks.get(name)
-        if dataset.content_hash.hex() != content:
-            raise ValueError(f"the dataset {name!r} has changed since")
-        return dataset
-
-
-def _shared(engine: Engine) -> dict[str, Any]:
-    own = {} if isinstance(engine.settings.tasks, str) else {"settings.tasks": engine.settings.tasks}
-    return {**own, "tasks": engine.tasks}
-
-
-def _dump_environments(venv: VecEnv) -> bytes:
-    adapter, monitor = layers(venv)
-    file = io.BytesIO()
-    state = (adapter.vector_env, monitor.episode_returns, monitor.episode_lengths, monitor.episode_count)
-    _Pickler(file, engine_of(adapter)).dump(state)
-    return file.getvalue()
-
-
-def _load_environments(venv: VecEnv, data: bytes) -> None:
-    adapter, monitor = layers(venv)
-    state = _Unpickler(io.BytesIO(data), engine_of(adapter)).load()
-    adapter.vector_env, monitor.episode_returns, monitor.episode_lengths, monitor.episode_count = state
 
 
 def remove_leftovers(folder: Path) -> None:

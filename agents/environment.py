@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from gymnasium.vector import VectorEnv
 from stable_baselines3.common.vec_env import VecEnv, VecEnvWrapper, VecMonitor
 from stable_baselines3.common.vec_env.base_vec_env import VecEnvObs, VecEnvStepReturn
 
 from al_gym.envs.engine import Engine
+from al_gym.envs.sharded import ShardedVectorEnv
+from al_gym.errors import ParameterError
 from al_gym.integrations.sb3 import SB3VecEnv, make_sb3_vec_env, spawn_seeds
+from al_gym.policies.agent import AgentSpec
 
 
 class ScaleReward(VecEnvWrapper):
@@ -27,14 +31,20 @@ class ScaleReward(VecEnvWrapper):
         return observations, rewards * self.scale, dones, infos
 
 
-def make_training_env(env_id: str, num_envs: int, *, reward_scale: float = 1.0, **kwargs: Any) -> VecEnv:
+def make_training_env(
+    env_id: str, num_envs: int, *, reward_scale: float = 1.0, shards: int = 1, **kwargs: Any
+) -> VecEnv:
     """The native vector environment behind stable-baselines3's interface, not yet seeded.
 
     Args:
         env_id: a registered id. num_envs: at least 1. reward_scale: factor of the rewards.
+        shards: worker processes that share the environments, 1 for none.
         **kwargs: arguments of the environment.
+
+    Raises:
+        ParameterError: fewer environments than shards.
     """
-    return ScaleReward(make_sb3_vec_env(env_id, num_envs, monitor=True, **kwargs), reward_scale)
+    return ScaleReward(make_sb3_vec_env(env_id, num_envs, monitor=True, shards=shards, **kwargs), reward_scale)
 
 
 def seed_streams(venv: VecEnv, seed: int) -> None:
@@ -57,7 +67,35 @@ def layers(venv: VecEnv) -> tuple[SB3VecEnv, VecMonitor]:
     return venv, monitor
 
 
+def shards_of(venv: VecEnv) -> int:
+    """The worker processes of a training environment, 1 for none."""
+    env = layers(venv)[0].vector_env
+    return env.shards if isinstance(env, ShardedVectorEnv) else 1
+
+
 def engine_of(adapter: SB3VecEnv) -> Engine:
-    """The engine of the native environment behind an adapter."""
+    """The engine of the native environment behind an adapter.
+
+    Raises:
+        ParameterError: the environments are in worker processes.
+    """
+    if isinstance(adapter.vector_env, ShardedVectorEnv):
+        raise ParameterError(
+            f"the engines of {adapter.vector_env.shards} shards are in worker processes; use shards=1, or "
+            "`vector_env.apply(function)`, which runs there."
+        )
     engine: Engine = adapter.vector_env.unwrapped.engine  # type: ignore[attr-defined]
     return engine
+
+
+def agent_spec(adapter: SB3VecEnv, env_id: str) -> AgentSpec:
+    """What a policy has to know of the environments behind an adapter, in this process or in shards."""
+    env = adapter.vector_env
+    if isinstance(env, ShardedVectorEnv):
+        spec: AgentSpec = env.apply(_spec_of, [(env_id,)] * env.shards)[0]
+        return spec
+    return _spec_of(env, env_id)
+
+
+def _spec_of(env: VectorEnv[Any, Any, Any], env_id: str) -> AgentSpec:
+    return AgentSpec.of_settings(env_id, env.unwrapped.engine.settings)  # type: ignore[attr-defined]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,7 @@ import torch
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from agents.config import ACTIVATIONS
-from agents.environment import engine_of, layers
-from al_gym.policies.agent import AgentSpec
+from agents.environment import agent_spec, layers
 from al_gym.policies.learned import SPEC, WEIGHTS, LearnedPolicy
 from al_gym.policies.network import Network
 
@@ -25,8 +25,8 @@ def export_policy(model: BaseAlgorithm, folder: Path, env_id: str, training: Map
         training: JSON-able, kept in policy.json.
     """
     assert model.env is not None
-    settings = engine_of(layers(model.env)[0]).settings
-    spec = AgentSpec.of_settings(env_id, settings, training={**training, "timesteps": model.num_timesteps})
+    spec = agent_spec(layers(model.env)[0], env_id)
+    spec = replace(spec, training={**training, "timesteps": model.num_timesteps})
     policy = LearnedPolicy(spec, policy_network(model))
     with tempfile.TemporaryDirectory(dir=folder, prefix=".export") as temporary:
         policy.save(temporary)

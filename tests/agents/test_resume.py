@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -10,6 +11,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 import torch
@@ -20,7 +22,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from agents import callbacks
 from agents.callbacks import Stopped
 from agents.checkpoint import checkpoints
-from al_gym.errors import ResumeError
+from al_gym.errors import ParameterError, ResumeError
 from train_policy import Arguments, main
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,6 +126,45 @@ def test_a_killed_run_loses_at_most_what_came_after_its_checkpoint(tmp_path: Pat
     assert main(Arguments(**{**given, "resume": True})) == parts
     assert_same_end(whole, parts)
     assert not list((parts / "checkpoints").glob("*.tmp"))
+
+
+def test_shards_take_the_steps_of_one_process_and_resume(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Actions, episodes and rewards of both; a stopped run in shards ends with the bits of one that was not."""
+    one = main(Arguments(**arguments(tmp_path, "one")))
+    given = arguments(tmp_path, "parts", shards=2)
+    with monkeypatch.context() as patch:
+        stop_at(patch, 60)
+        with pytest.raises(Stopped):
+            main(Arguments(**given))
+    assert not multiprocessing.active_children()
+    parts = main(Arguments(**{**given, "resume": True}))
+    assert_same_end(main(Arguments(**arguments(tmp_path, "whole", shards=2))), parts)
+    a, b = newest(one)["model"], newest(parts)["model"]
+    assert [info["l"] for info in a["episodes"]] == [info["l"] for info in b["episodes"]]
+    np.testing.assert_allclose(*([i["r"] for i in end["episodes"]] for end in (a, b)), atol=1e-5)
+    np.testing.assert_allclose(a["last_obs"], b["last_obs"], atol=1e-5)
+    tensors = load_file(one / "policy.safetensors")
+    for name, tensor in load_file(parts / "policy.safetensors").items():
+        np.testing.assert_allclose(tensor, tensors[name], atol=1e-3)
+    assert json.loads((parts / "policy.json").read_text())["strategies"] == ["random", "margin", "entropy"]
+
+
+def test_a_run_keeps_its_number_of_shards(tmp_path: Path) -> None:
+    given = arguments(tmp_path, "run", total_timesteps=24)
+    folder = main(Arguments(**given))
+    with pytest.raises(ResumeError, match=r"has shards=1, got 2; leave it out"):
+        main(Arguments(**{**given, "resume": True, "shards": 2}))
+    saved = json.loads((folder / "args.json").read_text())
+    del saved["shards"]  # as runs of before the argument
+    (folder / "args.json").write_text(json.dumps(saved))
+    with pytest.raises(ResumeError, match=r"holds the environments of --shards 1, got 2: continue with 1"):
+        main(Arguments(**{**given, "resume": True, "shards": 2}))
+
+
+@pytest.mark.parametrize(("shards", "message"), [(0, "shards must be at least 1"), (5, "4 environments .* 5 shards")])
+def test_impossible_numbers_of_shards(shards: int, message: str, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match=message):
+        main(Arguments(**arguments(tmp_path, "run", shards=shards)))
 
 
 def test_a_run_can_be_lengthened(tmp_path: Path) -> None:
