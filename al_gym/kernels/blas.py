@@ -18,6 +18,9 @@ from numba.extending import get_cython_function_address, intrinsic
 
 FASTMATH = {"reassoc", "contract", "arcp", "nsz", "afn"}
 """Fast-math flags of every kernel: sums may be reordered (vectorised); NaN and infinity keep their meaning."""
+INLINED: dict[str, Any] = {"fastmath": FASTMATH, "error_model": "numpy", "forceinline": True}
+"""Options of the parts of a fit. A call hands over each array of a `Fit` as several numbers, which costs as much as the
+work of a small fit, and LLVM by itself does not inline a function whose loops it has vectorised."""
 
 for _name in ("sgemm", "dgemm"):
     llvmlite.binding.add_symbol(f"al_gym_{_name}", get_cython_function_address("scipy.linalg.cython_blas", _name))

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba as nb
 import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.extending import intrinsic
 
-from al_gym.kernels.blas import FASTMATH
+from al_gym.kernels.blas import INLINED
 from al_gym.kernels.product import BLOCK, Floats, product
 
 RIDGE = 8
@@ -33,54 +36,73 @@ class Preconditioner(NamedTuple):
     weight: Floats
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _invert_small(A: Floats, start: int, size: int, out: Floats, pivots: Floats) -> None:
-    """`out` = inverse of the SPD block of A at `start`, identity beyond `size`: Gauss-Jordan elimination."""
-    for i in range(BLOCK):
-        for j in range(BLOCK):
-            out[i, j] = A[start + i, start + j] if i < size and j < size else i == j
-    for p in range(size):
-        pivot = 1 / out[p, p]
-        out[p, p] = 1
-        for j in range(BLOCK):
-            pivots[j] = out[p, j] * pivot
-        for i in range(BLOCK):
-            share = out[i, p]
-            out[i, p] = 0
-            for j in range(BLOCK):
-                out[i, j] -= share * pivots[j]
-        for j in range(BLOCK):
-            out[p, j] = pivots[j]
+@intrinsic
+def _eliminate(typing: Any, block: Any) -> Any:
+    """Replace a contiguous SPD matrix of `BLOCK` rows by its inverse: Gauss-Jordan elimination, in registers."""
+
+    def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+        start = context.make_array(block)(context, builder, args[0]).data
+        scalar, i32 = start.type.pointee, ir.IntType(32)
+        vector, same = ir.VectorType(scalar, BLOCK), ir.Constant(ir.VectorType(i32, BLOCK), None)
+        size = 4 if isinstance(scalar, ir.FloatType) else 8
+
+        def splat(value: Any) -> Any:
+            first = builder.insert_element(ir.Constant(vector, ir.Undefined), value, i32(0))
+            return builder.shuffle_vector(first, first, same)
+
+        places = [
+            builder.bitcast(builder.gep(start, [ir.IntType(64)(row * BLOCK)]), vector.as_pointer())
+            for row in range(BLOCK)
+        ]
+        rows = [builder.load(place, align=size) for place in places]
+        for p in range(BLOCK):
+            pivot = builder.fdiv(ir.Constant(scalar, 1.0), builder.extract_element(rows[p], i32(p)))
+            rows[p] = builder.fmul(builder.insert_element(rows[p], ir.Constant(scalar, 1.0), i32(p)), splat(pivot))
+            for row in range(BLOCK):
+                if row != p:
+                    share = splat(builder.extract_element(rows[row], i32(p)))
+                    rest = builder.insert_element(rows[row], ir.Constant(scalar, 0.0), i32(p))
+                    rows[row] = builder.fsub(rest, builder.fmul(share, rows[p], flags=["contract"]), flags=["contract"])
+        for place, row in zip(places, rows, strict=True):
+            builder.store(row, place, align=size)
+        return context.get_dummy_value()
+
+    return types.void(block), generate
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def invert_spd(A: Floats, n: int, panel: Floats) -> None:
     """Replace the SPD matrix A[:n, :n] by its inverse: Gauss-Jordan on blocks, most of it in matrix products.
 
     `panel` is (2 * BLOCK, stride of A). Columns of A beyond n are zero and stay so.
     """
     stride = A.shape[1]
-    block, pivots = np.empty((BLOCK, BLOCK), A.dtype), np.empty(BLOCK, A.dtype)
+    block = np.empty((BLOCK, BLOCK), A.dtype)
     column, row = panel[:BLOCK].reshape((stride, BLOCK)), panel[BLOCK:]
     for start in range(0, n, BLOCK):
         size = min(BLOCK, n - start)
-        _invert_small(A, start, size, block, pivots)
+        for i in range(BLOCK):
+            for j in range(BLOCK):
+                block[i, j] = A[start + i, start + j] if i < size else 0
+        for i in range(size, BLOCK):
+            block[i, i] = 1
+        _eliminate(block)
         for i in range(n):
-            for j in range(size):
+            for j in range(BLOCK):
                 column[i, j] = -A[i, start + j]
                 A[i, start + j] = 0
         for i in range(size):
-            for j in range(size):
+            for j in range(BLOCK):
                 column[start + i, j] = 0
             A[start + i, start + i] = 1
         product(size, size, stride, block, BLOCK, A[start:], stride, False, row, stride)
         for i in range(size):
-            for j in range(n):
+            for j in range(stride):
                 A[start + i, j] = row[i, j]
         product(n, size, stride, column, BLOCK, row, stride, True, A, stride)
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _add_ridge(A: Floats, n: int, penalty: float) -> float:
     trace = A.dtype.type(0)
     for i in range(n):
@@ -91,7 +113,7 @@ def _add_ridge(A: Floats, n: int, penalty: float) -> float:
     return ridge
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def factor_features(pre: Preconditioner, F: Floats, X: Floats, items: int, n: int, penalty: float) -> None:
     """Preconditioner over feature weights, from `pre.weight`: A = X' diag(weight) X + penalty.
 
@@ -124,7 +146,7 @@ def factor_features(pre: Preconditioner, F: Floats, X: Floats, items: int, n: in
     pre.column[2, 0] = max(total - covered, 100 * np.finfo(A.dtype).eps * total)
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def factor_items(pre: Preconditioner, K: Floats, items: int, penalty: float) -> None:
     """The same over coefficients of the labelled items (weights = coefficients @ X), from K = X X'.
 

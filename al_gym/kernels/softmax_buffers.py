@@ -8,6 +8,7 @@ import numba as nb
 import numpy as np
 from numpy.typing import NDArray
 
+from al_gym.kernels.blas import INLINED
 from al_gym.kernels.curvature import Preconditioner
 from al_gym.kernels.product import BLOCK, Floats
 from al_gym.learners.softmax_fit import MEMORY
@@ -61,13 +62,13 @@ class Fit(NamedTuple):
     penalty: float
 
 
-@nb.njit(error_model="numpy")
+@nb.njit(**INLINED)
 def padded(size: int) -> int:
     """`size` rounded up to whole SIMD vectors."""
     return (size + BLOCK - 1) // BLOCK * BLOCK
 
 
-@nb.njit(error_model="numpy")
+@nb.njit(**INLINED)
 def _take(work: Floats, used: Ints, rows: int, columns: int) -> Floats:
     """The next rows x columns entries of `work`."""
     start = used[0]
@@ -75,7 +76,7 @@ def _take(work: Floats, used: Ints, rows: int, columns: int) -> Floats:
     return work[start : used[0]].reshape((rows, columns))
 
 
-@nb.njit(error_model="numpy")
+@nb.njit(**INLINED)
 def carve(
     work: Floats, X: Floats, label: Ints, classes: int, features: int, span: bool, penalty: float
 ) -> tuple[Fit, Preconditioner]:
@@ -104,7 +105,7 @@ def carve(
     return fit, Preconditioner(inverse, column, scratch, panel, weight)
 
 
-@nb.njit(error_model="numpy")
+@nb.njit(**INLINED)
 def room(classes: int, items: int, features: int, span: bool) -> int:
     """Entries that `carve` takes at most."""
     n = items if span else features

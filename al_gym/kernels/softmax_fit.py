@@ -15,10 +15,10 @@ import torch
 from torch import Tensor
 
 from al_gym.errors import LearnerError
-from al_gym.kernels.blas import FASTMATH, gemm
+from al_gym.kernels.blas import INLINED, gemm
 from al_gym.kernels.product import Floats, product, unowned
 from al_gym.kernels.softmax_buffers import Fit, Ints, Q, V, Z, carve, room
-from al_gym.kernels.softmax_solver import add_intercept, solve
+from al_gym.kernels.softmax_solver import add_intercept, dot, solve
 from al_gym.kernels.stamp import sources_stamp
 from al_gym.learners.softmax_fit import DEFAULT_TOL, FLOAT32_ITER, FLOAT64_BELOW, MAX_ITER, UNSEEN_LABEL, tightened
 
@@ -27,7 +27,7 @@ SPAN_SHARE = 1.0
 _tightened = nb.njit(error_model="numpy")(tightened)
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _load(fit: Fit, weights: Floats, n: int) -> bool:
     """Put the start into the buffers of a fit: F, V and the logits Z; returns whether any weight is not zero."""
     v, p, X, warm = fit.vector[V], fit.logit[Q], fit.X, False
@@ -55,7 +55,7 @@ def _load(fit: Fit, weights: Floats, n: int) -> bool:
     return warm
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _unload(fit: Fit, weights: Floats, n: int) -> None:
     """The solution as weights of features."""
     v, X = fit.vector[V], fit.X
@@ -68,17 +68,16 @@ def _unload(fit: Fit, weights: Floats, n: int) -> None:
         weights[c, -1] = v[fit.classes * fit.stride + c]
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _square(X: Floats, items: int, n: int) -> float:
     """The sum of squares of the features of the labelled items."""
     total = X.dtype.type(0)
     for i in range(items):
-        for j in range(n):
-            total += X[i, j] * X[i, j]
+        total += dot(X[i, :n], X[i, :n])
     return total
 
 
-@nb.njit(error_model="numpy")
+@nb.njit(**INLINED)
 def _classes(seen: Floats, y: Ints, found: Ints, label: Ints) -> int:
     """List the classes seen in `found`; `label` renames `y` to places in it."""
     k = 0
@@ -96,20 +95,16 @@ def _classes(seen: Floats, y: Ints, found: Ints, label: Ints) -> int:
     return k
 
 
-@nb.njit(error_model="numpy")
+@nb.njit(**INLINED)
 def _copy_weights(W: Floats, weights: Floats, found: Ints, k: int, n: int, store: bool) -> None:
     """Copy between the classes seen in W and the first `k` rows of `weights`; `store` writes W, zero elsewhere."""
     if store:
-        for c in range(len(W)):
-            for j in range(W.shape[1]):
-                W[c, j] = 0
+        W[:] = 0
     for r in range(k):
-        for j in range(n + 1):
-            place = j if j < n else W.shape[1] - 1
-            if store:
-                W[found[r], place] = weights[r, place]
-            else:
-                weights[r, place] = W[found[r], place]
+        here, there = (weights[r], W[found[r]]) if store else (W[found[r]], weights[r])
+        for j in range(n):
+            there[j] = here[j]
+        there[-1] = here[-1]
 
 
 def _entry(stamp: str) -> Callable[..., Ints]:
@@ -143,7 +138,7 @@ def _entry(stamp: str) -> Callable[..., Ints]:
                 span = items <= SPAN_SHARE * n
                 strength = penalty[row] * 2 if k == 2 else penalty[row]
                 fit, pre = carve(work, features[row], label, k, n, span, strength)
-                reach = _tightened(tol, _square(X[row], items, n) / items, items, penalty[row])
+                reach = _tightened(tol, _square(features[row], items, n) / items, items, penalty[row])
                 if not refuse or reach >= FLOAT64_BELOW:
                     warm = _load(fit, weights, n)
                     iterations[g] = solve(fit, pre, reach * reach * items * k, max_iter, warm)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numba as nb
 import numpy as np
 
-from al_gym.kernels.blas import FASTMATH
+from al_gym.kernels.blas import FASTMATH, INLINED
 from al_gym.kernels.curvature import Preconditioner, factor_features, factor_items
 from al_gym.kernels.elementwise import exp
 from al_gym.kernels.product import Floats, product
@@ -16,15 +16,16 @@ START_STEPS = 3
 """Refinements that turn warm-start weights into coefficients of the items."""
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _dot(a: Floats, b: Floats) -> float:
+@nb.njit(**INLINED)
+def dot(a: Floats, b: Floats) -> float:
+    """The inner product of two vectors."""
     total = a.dtype.type(0)
     for i in range(a.size):
         total += a[i] * b[i]
     return total
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _add(share: float, a: Floats, b: Floats) -> None:
     """B += share * a."""
     factor = a.dtype.type(share)
@@ -32,7 +33,7 @@ def _add(share: float, a: Floats, b: Floats) -> None:
         b[i] += factor * a[i]
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _scale(share: float, a: Floats, b: Floats) -> None:
     """B = share * a."""
     factor = a.dtype.type(share)
@@ -40,14 +41,14 @@ def _scale(share: float, a: Floats, b: Floats) -> None:
         b[i] = factor * a[i]
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _subtract_from(a: Floats, b: Floats) -> None:
     """B = a - b."""
     for i in range(a.size):
         b[i] = a[i] - b[i]
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def add_intercept(fit: Fit, vector: Floats, logits: Floats, out: Floats) -> None:
     """`out` = logits plus the intercepts of `vector`."""
     for c in range(fit.classes):
@@ -56,18 +57,19 @@ def add_intercept(fit: Fit, vector: Floats, logits: Floats, out: Floats) -> None
             out[c, i] = logits[c, i] + shift
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def map_logits(fit: Fit, vector: Floats, out: Floats) -> None:
     """`out` = coefficients @ F, without intercepts."""
     product(fit.classes, fit.n, fit.width, vector, fit.stride, fit.F, fit.width, False, out, fit.width)
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _exponentials(z: Floats, q: Floats, step: float, p: Floats, top: Floats, norm: Floats) -> None:
-    """Write p = exp(z + step q - top), with `top` the largest of an item; norm = their sums."""
+@nb.njit(**INLINED)
+def _exponentials(z: Floats, q: Floats, step: float, p: Floats, top: Floats, norm: Floats, first: Floats) -> None:
+    """Write p = exp(z + step q - top), with `top` the largest of an item; norm = their sums, first = those of p q."""
     for i in range(z.shape[1]):
         top[i] = z[0, i] + step * q[0, i]
         norm[i] = 0
+        first[i] = 0
     for c in range(1, len(z)):
         for i in range(z.shape[1]):
             top[i] = max(top[i], z[c, i] + step * q[c, i])
@@ -76,9 +78,25 @@ def _exponentials(z: Floats, q: Floats, step: float, p: Floats, top: Floats, nor
             e = exp(z[c, i] + step * q[c, i] - top[i])
             p[c, i] = e
             norm[i] += e
+            first[i] += e * q[c, i]
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
+def evaluate(fit: Fit, t: float) -> float:
+    """The mean of Q under the softmax at Z + t Q, summed over items; leaves exponentials in P."""
+    z, q, p = fit.logit[Z], fit.logit[Q], fit.logit[P]
+    top, norm, first = fit.item[0], fit.item[1], fit.item[2]
+    _exponentials(z, q, z.dtype.type(t), p, top, norm, first)
+    slope = z.dtype.type(0)
+    for i in range(fit.items):
+        norm[i] = 1 / norm[i]
+        slope += first[i] * norm[i]
+    for i in range(fit.items, fit.width):
+        norm[i] = 0
+    return slope
+
+
+@nb.njit(**INLINED)
 def _moments(p: Floats, q: Floats, first: Floats, second: Floats) -> None:
     """Sums of p q and p q^2 over classes."""
     for i in range(p.shape[1]):
@@ -91,25 +109,23 @@ def _moments(p: Floats, q: Floats, first: Floats, second: Floats) -> None:
             second[i] += pq * q[c, i]
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
-def evaluate(fit: Fit, t: float) -> tuple[float, float]:
-    """Mean and variance of Q under the softmax at Z + t Q, summed over items; leaves exponentials in P."""
-    z, q, p = fit.logit[Z], fit.logit[Q], fit.logit[P]
-    top, norm, first, second = fit.item[0], fit.item[1], fit.item[2], fit.item[3]
-    _exponentials(z, q, z.dtype.type(t), p, top, norm)
-    _moments(p, q, first, second)
-    slope, bend = z.dtype.type(0), z.dtype.type(0)
-    for i in range(fit.items):
-        norm[i] = 1 / norm[i]
-        mean = first[i] * norm[i]
-        slope += mean
-        bend += second[i] * norm[i] - mean * mean
-    for i in range(fit.items, fit.width):
-        norm[i] = 0
-    return slope, bend
+@nb.njit(**INLINED)
+def _bend(fit: Fit, residuals: bool) -> float:
+    """The variance of Q, summed over items, under the residuals in P or under the exponentials that `evaluate` left."""
+    q, norm, first, second = fit.logit[Q], fit.item[1], fit.item[2], fit.item[3]
+    _moments(fit.logit[P], q, first, second)
+    bend = q.dtype.type(0)
+    if residuals:
+        for i in range(fit.items):
+            bend += second[i] - first[i] * (first[i] + 2 * q[fit.label[i], i])
+    else:
+        for i in range(fit.items):
+            mean = first[i] * norm[i]
+            bend += second[i] * norm[i] - mean * mean
+    return bend
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _weigh(p: Floats, total: Floats, square: Floats, weight: Floats) -> None:
     """Curvature of each item: the mean of p (1 - p) over classes, weighted by itself."""
     for i in range(p.shape[1]):
@@ -124,7 +140,7 @@ def _weigh(p: Floats, total: Floats, square: Floats, weight: Floats) -> None:
         weight[i] = max(square[i] / total[i], weight.dtype.type(CURVATURE_FLOOR))
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _normalise(fit: Fit) -> None:
     """Exponentials in P become probabilities."""
     p, norm = fit.logit[P], fit.item[1]
@@ -133,7 +149,7 @@ def _normalise(fit: Fit) -> None:
             p[c, i] *= norm[i]
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def factor(fit: Fit, pre: Preconditioner) -> None:
     """The preconditioner at the probabilities in P."""
     _weigh(fit.logit[P], fit.item[2], fit.item[3], pre.weight[0])
@@ -143,7 +159,7 @@ def factor(fit: Fit, pre: Preconditioner) -> None:
         factor_features(pre, fit.F, fit.rows, fit.items, fit.n, fit.penalty)
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _gradient(fit: Fit) -> None:
     """The gradient from the probabilities in P, which become residuals."""
     p, g = fit.logit[P], fit.vector[G]
@@ -162,14 +178,14 @@ def _gradient(fit: Fit) -> None:
         g[size + c] = total
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _precondition(fit: Fit, pre: Preconditioner) -> None:
     """D = inverse preconditioner applied to D, and E from D."""
     d, u, stride, size = fit.vector[D], fit.vector[T], fit.stride, fit.classes * fit.stride
     product(fit.classes, fit.n, stride, d, stride, pre.inverse, stride, False, u, stride)
     for c in range(fit.classes):
         row = d[c * stride : (c + 1) * stride]
-        shift = (d[size + c] - _dot(pre.column[1], row)) / pre.column[2, 0]
+        shift = (d[size + c] - dot(pre.column[1], row)) / pre.column[2, 0]
         d[size + c] = shift
         _scale(1.0, u[c * stride : (c + 1) * stride], row)
         _add(-shift, pre.column[0], row)
@@ -180,7 +196,7 @@ def _precondition(fit: Fit, pre: Preconditioner) -> None:
             e[size + c] = d[size + c]
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _direction(fit: Fit, pre: Preconditioner, stored: int) -> float:
     """D and E = the L-BFGS direction (two-loop recursion); returns the slope along it."""
     vector, rho, share = fit.vector, fit.loop[0], fit.loop[1]
@@ -189,42 +205,44 @@ def _direction(fit: Fit, pre: Preconditioner, stored: int) -> float:
     oldest = max(0, stored - MEMORY)
     for age in range(stored - 1, oldest - 1, -1):
         j = age % MEMORY
-        share[j] = rho[j] * _dot(vector[paired + j], d)
+        share[j] = rho[j] * dot(vector[paired + j], d)
         _add(-share[j], vector[CHANGES + j], d)
     _precondition(fit, pre)
     for age in range(oldest, stored):
         j = age % MEMORY
-        rest = share[j] - rho[j] * _dot(vector[CHANGES + j], e)
+        rest = share[j] - rho[j] * dot(vector[CHANGES + j], e)
         _add(rest, vector[STEPS + j], d)
         if fit.span:
             _add(rest, vector[PAIRED + j], e)
-    return _dot(e, vector[G])
+    return dot(e, vector[G])
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _line_search(fit: Fit, slope: float) -> float:
-    """Step at which the slope along the direction has nearly vanished; P holds its exponentials."""
+    """Step at which the slope along the direction has nearly vanished; P: residuals before, its exponentials after.
+
+    Newton's step from the curvature at the start is nearly always it, so that the exponentials are taken once.
+    """
     size, q = fit.classes * fit.stride, fit.logit[Q]
     e = fit.vector[E if fit.span else D, :size]
-    quadratic, linear = fit.penalty * _dot(e, fit.vector[D, :size]), fit.penalty * _dot(e, fit.vector[V, :size])
+    quadratic, linear = fit.penalty * dot(e, fit.vector[D, :size]), fit.penalty * dot(e, fit.vector[V, :size])
     for i in range(fit.items):
         linear -= q[fit.label[i], i]
-    t, low, high = 1.0, 0.0, np.inf
+    t, low, high = -slope / max(_bend(fit, True) + quadratic, 1e-30), 0.0, np.inf
     for trial in range(LINE_SEARCH_STEPS):
-        mean, variance = evaluate(fit, t)
-        here = mean + linear + t * quadratic
+        here = evaluate(fit, t) + linear + t * quadratic
         if abs(here) <= LINE_SEARCH_SLOPE * abs(slope) or trial == LINE_SEARCH_STEPS - 1:
             break
         if here < 0:
             low = t
         else:
             high = t
-        guess = min(t - here / max(variance + quadratic, 1e-30), 4 * t)
+        guess = min(t - here / max(_bend(fit, False) + quadratic, 1e-30), 4 * t)
         t = guess if low < guess < high else 0.5 * (low + min(high, 4 * t))
     return t
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _move(fit: Fit, t: float, stored: int) -> None:
     """Take the step t and remember it; the old gradient waits in the place of its change."""
     vector, j = fit.vector, stored % MEMORY
@@ -236,13 +254,13 @@ def _move(fit: Fit, t: float, stored: int) -> None:
     _add(t, fit.logit[Q].reshape(-1), fit.logit[Z].reshape(-1))
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _remember(fit: Fit, stored: int) -> int:
     """Turn the old gradient into its change; returns the number of pairs, grown if this one is of use."""
     vector, j = fit.vector, stored % MEMORY
     change = vector[CHANGES + j]
     _subtract_from(vector[G], change)
-    product = _dot(vector[(PAIRED if fit.span else STEPS) + j], change)
+    product = dot(vector[(PAIRED if fit.span else STEPS) + j], change)
     if product <= 0:
         return stored
     fit.loop[0, j] = 1 / product
@@ -296,7 +314,7 @@ def solve(fit: Fit, pre: Preconditioner, target: float, max_iter: int, warm: boo
             e = fit.vector[E, : fit.classes * fit.width].reshape((fit.classes, fit.width))
             add_intercept(fit, fit.vector[D], e, fit.logit[Q])
         else:
-            map_logits(fit, fit.vector[D], fit.logit[P])
-            add_intercept(fit, fit.vector[D], fit.logit[P], fit.logit[Q])
+            map_logits(fit, fit.vector[D], fit.logit[Q])
+            add_intercept(fit, fit.vector[D], fit.logit[Q], fit.logit[Q])
         _move(fit, _line_search(fit, slope), stored)
         iteration += 1
