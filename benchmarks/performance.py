@@ -1,8 +1,8 @@
-"""Fill the tables of docs/performance.md from the raw files of the four measurements.
+"""Fill the tables of docs/performance.md from the raw files of the five measurements.
 
     python benchmarks/performance.py
 
-Raw: benchmarks/results/{throughput,growth,profile_training,counts}.json; see the scripts of these names.
+Raw: benchmarks/results/{throughput,growth,profile_training,floor,counts}.json; see the scripts of these names.
 """
 
 from __future__ import annotations
@@ -11,8 +11,10 @@ import json
 from collections.abc import Sequence
 from math import exp, log
 from pathlib import Path
+from statistics import fmean, stdev
 from typing import Any
 
+from floor import floor_seconds
 from growth import AXES, SERIES
 from page_tables import fill, table
 from profile_training import environment_share
@@ -32,10 +34,12 @@ def raw(name: str) -> Any:
 
 
 class Throughput:
-    """The rows of throughput.json by (system, task, strategy, envs)."""
+    """throughput.json: rows by (system, task, strategy, envs), paired accuracies by (peer, task, strategy)."""
 
-    def __init__(self, rows: Sequence[dict[str, Any]]) -> None:
+    def __init__(self, content: dict[str, Any]) -> None:
+        rows = content["rows"]
         self.rows = {(r["system"], r["task"], r["strategy"], r["num_envs"]): r for r in rows}
+        self.pairs = {(p["peer"], p["task"], p["strategy"]): p for p in content["accuracy"]}
         self.tasks = list(dict.fromkeys(r["task"] for r in rows if r["system"] == OURS))
 
     def rate(self, system: str, task: str, strategy: str, num_envs: int = 1) -> float | None:
@@ -48,13 +52,17 @@ class Throughput:
         cells = [(task, strategy) for task in self.tasks for strategy in strategies]
         return [self.rate(OURS, *cell, num_envs) / self.rate(peer, *cell) for cell in cells]  # type: ignore[operator]
 
-    def gap(self) -> float:
-        """The largest lack of final accuracy at 64 envs behind a peer, in points."""
-        peers = [row for key, row in self.rows.items() if key[0] in PEERS]
-        ours = {key[1:3]: row for key, row in self.rows.items() if key[0] == OURS and key[3] == 64}
-        return max(
-            100 * (row["final_accuracy"] - ours[row["task"], row["strategy"]]["final_accuracy"]) for row in peers
-        )
+    def lead(self, peer: str, task: str, strategy: str) -> tuple[float, float] | None:
+        """al_gym's final accuracy minus that of a peer over the same campaigns, and its standard error, in points."""
+        pair = self.pairs.get((peer, task, strategy))
+        if pair is None:
+            return None
+        leads = [100 * (own - other) for own, other in zip(pair["ours"], pair["theirs"], strict=True)]
+        return fmean(leads), stdev(leads) / len(leads) ** 0.5
+
+    def gap(self) -> tuple[float, float]:
+        """The furthest that a peer is ahead in the mean, in points, with its standard error."""
+        return max((-lead, error) for lead, error in (self.lead(*key) or (0.0, 0.0) for key in self.pairs))
 
 
 def mean(values: Sequence[float]) -> float:
@@ -67,11 +75,17 @@ def times(value: float) -> str:
     return f"{value:.1f} x"
 
 
+def points(value: float, error: float) -> str:
+    """A difference in points with its 95 % interval."""
+    return f"{value:.1f} ± {1.96 * error:.1f} points"
+
+
 def target_rows(t: Throughput, share: float) -> list[tuple[str, str, str, bool]]:
     """What was asked, the target, what was measured, and whether it was met."""
     modal, loop = t.ratios("modAL", SIMPLE), t.ratios("scikit-learn", SIMPLE)
     greedy, single = t.ratios("scikit-activeml", GREEDY), t.ratios("scikit-learn", SIMPLE, 1)
     suite = t.rate(SUITE, "default", "random actions", 256) or 0.0
+    behind, error = t.gap()
     return [
         ("random, entropy, margin over modAL, geometric mean", "25 x", times(mean(modal)), mean(modal) >= 25),
         ("the same, least cell", "12 x", times(min(modal)), min(modal) >= 12),
@@ -81,7 +95,7 @@ def target_rows(t: Throughput, share: float) -> list[tuple[str, str, str, bool]]
         ("one environment over the plain loop, least cell", "1 x", times(min(single)), min(single) >= 1),
         ("training suite with `advantage`, 256 environments", "8,000/s", f"{suite:,.0f}/s", suite >= 8000),
         ("share of the environment in `train_policy.py`", "at most 50 %", f"{100 * share:.0f} %", share <= 0.5),
-        ("final accuracy, furthest behind a peer", "1 point", f"{t.gap():.1f} points", t.gap() <= 1),
+        ("final accuracy, furthest behind a peer", "1 point", points(behind, error), behind <= 1),
     ]  # fmt: skip
 
 
@@ -97,6 +111,18 @@ def rates(t: Throughput) -> str:
     return table(heads, rows)
 
 
+def accuracy(t: Throughput) -> str:
+    """Final accuracies beside those of the peers on the same splits and seed sets."""
+    rows = []
+    for task in t.tasks:
+        for strategy in SIMPLE + GREEDY:
+            own = next(p["ours"] for key, p in t.pairs.items() if key[1:] == (task, strategy))
+            leads = [t.lead(peer, task, strategy) for peer in PEERS]
+            cells = ["-" if lead is None else f"{lead[0]:+.2f} ± {1.96 * lead[1]:.2f}" for lead in leads]
+            rows.append([f"{task}, `{strategy}`", f"{100 * fmean(own):.1f}", *cells])
+    return table(["task, strategy", "al_gym, %", *(f"minus {peer}" for peer in PEERS)], rows)
+
+
 def vector(t: Throughput) -> str:
     """The native vector env beside Gymnasium's synchronous one."""
     rows = []
@@ -107,17 +133,10 @@ def vector(t: Throughput) -> str:
     return table(["`margin`, 64 environments", "native", "`SyncVectorEnv`", "ratio"], rows)
 
 
-ALONE = """
-These rows were measured alone, later than the others (`throughput.py --only-suite`). In the run of the others the fit
-in float64, which a few hard tasks need, was compiled while the clock ran, and the row of 256 environments came out
-several times too low.
-"""
-
-
-def suite(t: Throughput, alone: bool) -> str:
-    """The training suite; `alone` if it was not measured in one run with the peers."""
+def suite(t: Throughput) -> str:
+    """The training suite."""
     rows = [[str(key[3]), f"{row['steps_per_second']:,.0f}"] for key, row in t.rows.items() if key[0] == SUITE]
-    return table(["environments", "steps a CPU second"], rows) + (ALONE if alone else "")
+    return table(["environments", "steps a CPU second"], rows)
 
 
 def profile(content: dict[str, Any]) -> str:
@@ -146,6 +165,30 @@ def growth(content: dict[str, Any]) -> str:
     return table(["series: axis", "range", "rounds a CPU second", "exponent", "steepest"], rows)
 
 
+def floors(content: dict[str, Any]) -> str:
+    """CPU time of each phase beside what it must cost at the measured rates."""
+    rows = []
+    for name, found in content["scenarios"].items():
+        rounds, spent, needed = found["rounds"], 0.0, 0.0
+        for phase, work in found["phases"].items():
+            least, cause = floor_seconds(work, content["rates"])
+            spent, needed = spent + work["seconds"], needed + least
+            if least:
+                cells = [f"{1e6 * v / rounds:.1f}" for v in (work["seconds"], least)]
+                rows.append([f"{name}: {phase}", *cells, times(work["seconds"] / least), cause])
+        rows.append([f"{name}: all else", f"{1e6 * (found['seconds'] - spent) / rounds:.1f}", "-", "-", "-"])
+        cells = [f"{1e6 * v / rounds:.1f}" for v in (found["seconds"], needed)]
+        rows.append([f"{name}: **all**", *cells, times(found["seconds"] / needed), "-"])
+    heads = ["where: phase", "microseconds a round", "floor", "over the floor", "what sets the floor"]
+    speeds = content["rates"]
+    means = ", ".join(f"{v['iterations'] / v['fits']:.1f} ({name})" for name, v in content["scenarios"].items())
+    return (
+        f"{table(heads, rows)}\nMeasured: {speeds['product'] / 1e9:.0f} GFLOP/s by the project's products (16 x 64 by "
+        f"64 x 64), {speeds['sgemm'] / 1e9:.0f} by BLAS (1,024 x 1,024), {speeds['copy'] / 1e9:.0f} GB/s by a copy.\n"
+        f"Mean iterations of a fit: {means}.\n"
+    )
+
+
 def counts(content: dict[str, Any]) -> str:
     """Operator calls and bytes."""
     heads = ["64 environments: reward, call", *(name.replace("_", " ") for name in next(iter(content.values())))]
@@ -154,12 +197,14 @@ def counts(content: dict[str, Any]) -> str:
 
 def blocks() -> dict[str, str]:
     """Name of a table -> Markdown."""
-    throughput, training = raw("throughput"), raw("profile_training")
-    t, alone = Throughput(throughput["rows"]), SUITE in throughput.get("measured_alone", [])
+    t, training = Throughput(raw("throughput")), raw("profile_training")
     met = [[*row[:3], "yes" if row[3] else "**no**"] for row in target_rows(t, environment_share(training))]
+    made = raw("throughput")["machine"]
+    where = f"\nMeasured on one core of {made['cpu']}, Python {made['python']}, scikit-learn {made['scikit-learn']}.\n"
     return {
-        "targets": table(["what", "target", "measured", "met"], met),
-        "rates": rates(t), "vector": vector(t), "suite": suite(t, alone), "profile": profile(training),
+        "targets": table(["what", "target", "measured", "met"], met) + where,
+        "rates": rates(t), "accuracy": accuracy(t), "vector": vector(t), "suite": suite(t),
+        "profile": profile(training), "floor": floors(raw("floor")),
         "growth": growth(raw("growth")), "counts": counts(raw("counts")),
     }  # fmt: skip
 

@@ -7,8 +7,12 @@ class, 20 rounds of 10, logistic regression with C = 1, one thread. modAL runs u
 that has modAL-python and scikit-learn < 1.8. Times are CPU seconds of the rounds after the first fit, imports and
 compilation left out. al_gym's rows `light` have the observation without distances, which the peers do not compute
 either; `default` have all of it. The last rows are the default training suite with the reward `advantage`, whose
-reference campaigns, resets and fresh tasks are counted in; `--only-suite` measures these alone and replaces them in the
-JSON.
+reference campaigns, resets and fresh tasks are counted in. `--only rates`, `--only suite` and `--only accuracy` measure
+one part, with `--task NAME` of one task, and replace it in the JSON.
+
+Final accuracies are compared pair by pair: al_gym and each peer run `PAIRED` campaigns on the same splits and seed
+sets. `random` and `badge` draw from generators of their own in every system; the others ask for the same items but for
+ties and for what the tolerances of the fits leave open.
 """
 
 from __future__ import annotations
@@ -29,7 +33,9 @@ THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"
 ROUNDS, BATCH = 20, 10
 LIGHT = ["uncertainty", "classes", "progress", "training", "prequential", "last-action"]
 SIMPLE, GREEDY = ("random", "entropy", "margin"), ("kcenter", "badge")
-PEER_SEEDS = 3
+PEER_SEEDS, PAIRED = 3, 32
+PARTS = ("rates", "suite", "accuracy")
+TASKS = ("digits", "breast_cancer", "synthetic-10000")
 
 
 @dataclass(frozen=True)
@@ -42,6 +48,17 @@ class Row:
     num_envs: int
     steps_per_second: float
     final_accuracy: float
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Final accuracies of one peer and of al_gym on the same splits and seed sets, (campaigns,) each."""
+
+    peer: str
+    task: str
+    strategy: str
+    ours: list[float]
+    theirs: list[float]
 
 
 def datasets(quick: bool) -> dict[str, Any]:
@@ -150,44 +167,98 @@ def suite_row(num_envs: int, episodes: int) -> Row:
     )
 
 
-def save_campaigns(dataset: Any, seeds: int, path: Path) -> None:
-    """The very splits that the environments use, as plain arrays for the peers."""
-    import numpy as np
-
+def draw_campaigns(dataset: Any, seeds: int) -> list[Any]:
+    """The very splits that the environments use."""
     from al_gym.tasks.task import make_task
 
+    pool_size, validation_size = int(0.6 * dataset.n_items), dataset.n_items
+    return [make_task(dataset, s, pool_size=pool_size, validation_size=validation_size) for s in range(seeds)]
+
+
+def save_campaigns(tasks: list[Any], path: Path) -> None:
+    """Splits as plain arrays for the peers."""
+    import numpy as np
+
     arrays = {}
-    for seed in range(seeds):
-        task = make_task(dataset, seed, pool_size=int(0.6 * dataset.n_items), validation_size=dataset.n_items)
+    for number, task in enumerate(tasks):
         X, X_val, y_val = task.arrays()
         parts = {"X": X, "y": task.oracle_labels, "X_val": X_val, "y_val": y_val, "seeds": task.seed_set}
-        arrays |= {f"{seed:03d}/{key}": value for key, value in parts.items()}
+        arrays |= {f"{number:03d}/{key}": value for key, value in parts.items()}
     np.savez(path, **arrays)
 
 
-def peer_row(python: str, system: str, name: str, strategy: str, path: Path) -> Row:
+def run_peer(python: str, system: str, strategy: str, path: Path) -> dict[str, Any]:
     """One peer in a process of its own with the same thread settings."""
     script = Path(__file__).with_name("peers.py")
     run = subprocess.run([python, str(script), system, strategy, str(path)], capture_output=True, text=True)
     if run.returncode:
-        raise SystemExit(f"{system} failed on {name}:\n{run.stderr}")
-    result = json.loads(run.stdout.splitlines()[-1])
-    return Row(system, name, strategy, 1, result["steps_per_second"], result["final_accuracy"])
+        raise SystemExit(f"{system} failed with {strategy}:\n{run.stderr}")
+    result: dict[str, Any] = json.loads(run.stdout.splitlines()[-1])
+    return result
+
+
+def peers(modal_python: str | None) -> list[tuple[str, str, str]]:
+    """(system, strategy, interpreter) of all peers that can run here."""
+    here = sys.executable
+    cells = [(system, s, here) for s in SIMPLE for system in ("scikit-learn", "scikit-activeml")]
+    cells += [("modAL", s, modal_python) for s in SIMPLE if modal_python]
+    return cells + [("scikit-activeml", s, here) for s in GREEDY]
 
 
 def peer_rows(name: str, dataset: Any, modal_python: str | None, quick: bool) -> list[Row]:
-    """All peers that can run here on one task."""
+    """Rates of all peers on one task."""
+    rows = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "campaigns.npz"
-        save_campaigns(dataset, 1 if quick else PEER_SEEDS, path)
-        rows = []
-        for strategy in SIMPLE:
-            rows += [peer_row(sys.executable, s, name, strategy, path) for s in ("scikit-learn", "scikit-activeml")]
-            if modal_python:
-                rows.append(peer_row(modal_python, "modAL", name, strategy, path))
-        for strategy in GREEDY:
-            rows.append(peer_row(sys.executable, "scikit-activeml", name, strategy, path))
-        return rows
+        save_campaigns(draw_campaigns(dataset, 1 if quick else PEER_SEEDS), path)
+        for system, strategy, python in peers(modal_python):
+            result = run_peer(python, system, strategy, path)
+            accuracy = sum(result["final_accuracies"]) / len(result["final_accuracies"])
+            rows.append(Row(system, name, strategy, 1, result["steps_per_second"], accuracy))
+    return rows
+
+
+def own_accuracies(dataset: Any, strategy: str, tasks: list[Any]) -> list[float]:
+    """Final accuracies of al_gym's campaigns on these splits."""
+    import gymnasium as gym
+    import numpy as np
+
+    import al_gym  # noqa: F401
+
+    env = gym.make_vec(
+        "al_gym/Strategy-v0", num_envs=len(tasks), autoreset_mode="Disabled", **settings(dataset, strategy, LIGHT)
+    )
+    env.unwrapped.set_task(tasks)  # type: ignore[attr-defined]
+    env.reset(seed=0)
+    for _ in range(ROUNDS):
+        infos = env.step(np.zeros(len(tasks), np.int64))[4]
+    env.close()
+    return [float(accuracy) for accuracy in infos["validation_accuracy"]]
+
+
+def paired_rows(name: str, dataset: Any, modal_python: str | None, quick: bool) -> list[Pairs]:
+    """Final accuracies of all peers on one task, beside those of the same campaigns here."""
+    tasks = draw_campaigns(dataset, 2 if quick else PAIRED)
+    ours = {strategy: own_accuracies(dataset, strategy, tasks) for strategy in SIMPLE + GREEDY}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "campaigns.npz"
+        save_campaigns(tasks, path)
+        return [
+            Pairs(system, name, s, ours[s], run_peer(python, system, s, path)["final_accuracies"])
+            for system, s, python in peers(modal_python)
+        ]
+
+
+def cell_rows(tasks: dict[str, Any], modal_python: str | None, quick: bool) -> list[Row]:
+    """Rates of al_gym and of all peers on every task."""
+    counts = (1, 64) if quick else (1, 8, 64, 256)
+    rows = []
+    for name, dataset in tasks.items():
+        for strategy in SIMPLE + GREEDY:
+            rows += native_rows(name, dataset, strategy, counts)
+        rows.append(sync_row(name, dataset, "margin", 8 if quick else 64))
+        rows += peer_rows(name, dataset, modal_python, quick)
+    return rows
 
 
 def suite_rows(quick: bool) -> list[Row]:
@@ -196,18 +267,15 @@ def suite_rows(quick: bool) -> list[Row]:
     return [suite_row(n, 1 if quick else 4) for n in ((64,) if quick else (64, 256))]
 
 
-def merge(path: Path, rows: list[Row]) -> None:
-    """Put rows in the place of those of the same system, task, strategy and number of envs, and say so."""
+def merge(content: dict[str, Any], rows: list[Row]) -> None:
+    """Put rows in the place of those of the same system, task, strategy and number of envs."""
 
     def key(row: dict[str, Any]) -> tuple[Any, ...]:
         return row["system"], row["task"], row["strategy"], row["num_envs"]
 
-    content = json.loads(path.read_text())
     new = {key(vars(row)): vars(row) for row in rows}
     kept = [new.pop(key(row), row) for row in content["rows"]]
     content["rows"] = kept + list(new.values())
-    content["measured_alone"] = sorted({row.system for row in rows})
-    path.write_text(json.dumps(content, indent=1) + "\n")
 
 
 def machine() -> dict[str, str]:
@@ -233,14 +301,23 @@ def report(rows: list[Row]) -> str:
     ratios: dict[str, list[float]] = {}
     for (system, task, strategy), peer in peers.items():
         ratio = ours[task, strategy].steps_per_second / peer.steps_per_second
-        gap = 100 * (ours[task, strategy].final_accuracy - peer.final_accuracy)
         ratios.setdefault(f"{system}, {'greedy' if strategy in GREEDY else 'simple'}", []).append(ratio)
-        lines.append(f"64 envs over {system:<16} {task:<16} {strategy:<8} {ratio:6.1f} x, accuracy {gap:+.1f} points")
+        lines.append(f"64 envs over {system:<16} {task:<16} {strategy:<8} {ratio:6.1f} x")
     for key, values in ratios.items():
         mean = 1.0
         for value in values:
             mean *= value ** (1 / len(values))
         lines.append(f"geometric mean over {key}: {mean:.1f} x, least {min(values):.1f} x")
+    return "\n".join(lines) + "\n"
+
+
+def report_pairs(pairs: list[Pairs]) -> str:
+    """The mean difference of each pair, in points."""
+    lines = []
+    for p in pairs:
+        gaps = [100 * (own - other) for own, other in zip(p.ours, p.theirs, strict=True)]
+        mean = sum(gaps) / len(gaps)
+        lines.append(f"accuracy minus that of {p.peer:<16} {p.task:<16} {p.strategy:<8} {mean:+.2f} points")
     return "\n".join(lines) + "\n"
 
 
@@ -251,28 +328,30 @@ def main() -> None:
     parser.add_argument("--threads", type=int, default=1, help="BLAS and OpenMP threads of every system")
     parser.add_argument("--quick", action="store_true", help="without the large task, one peer seed, fewer sizes")
     parser.add_argument("--modal-python", help="interpreter with modAL-python and scikit-learn < 1.8")
-    parser.add_argument("--only-suite", action="store_true", help="measure the training suite alone, merge into --json")
+    parser.add_argument("--only", choices=PARTS, help="measure one part alone, and replace it in --json")
+    parser.add_argument("--task", choices=TASKS, help="with --only: of one task alone")
     args = parser.parse_args()
     if any(os.environ.get(name) != str(args.threads) for name in THREAD_VARIABLES):
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(args.threads))
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
-    if args.only_suite:
-        rows = suite_rows(args.quick)
+    parts = (args.only,) if args.only else PARTS
+    content: dict[str, Any] = json.loads(args.json.read_text()) if args.only and args.json else {"rows": []}
+    tasks = {} if args.only == "suite" else datasets(args.quick)
+    tasks = {name: dataset for name, dataset in tasks.items() if args.task in (None, name)}
+    rows = cell_rows(tasks, args.modal_python, args.quick) if "rates" in parts else []
+    rows += suite_rows(args.quick) if "suite" in parts else []
+    if rows:
         sys.stdout.write(report(rows))
-        if args.json:
-            merge(args.json, rows)
-        return
-    counts = (1, 64) if args.quick else (1, 8, 64, 256)
-    rows = []
-    for name, dataset in datasets(args.quick).items():
-        for strategy in SIMPLE + GREEDY:
-            rows += native_rows(name, dataset, strategy, counts)
-        rows.append(sync_row(name, dataset, "margin", 8 if args.quick else 64))
-        rows += peer_rows(name, dataset, args.modal_python, args.quick)
-    rows += suite_rows(args.quick)
-    sys.stdout.write(report(rows))
+        merge(content, rows)
+        content |= {"machine": machine(), "threads": args.threads}
+    if "accuracy" in parts:
+        pairs = []
+        for name, dataset in tasks.items():
+            pairs += paired_rows(name, dataset, args.modal_python, args.quick)
+        sys.stdout.write(report_pairs(pairs))
+        others = [old for old in content.get("accuracy", []) if old["task"] not in tasks]
+        content["accuracy"] = others + [vars(p) for p in pairs]
     if args.json:
-        content = {"rows": [vars(row) for row in rows], "machine": machine(), "threads": args.threads}
         args.json.write_text(json.dumps(content, indent=1) + "\n")
 
 
