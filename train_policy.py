@@ -163,6 +163,7 @@ def train(args: Arguments, config: Config, tasks: TrainingTasks, folder: Path) -
         args.n_envs,
         reward_scale=config.reward_scale,
         shards=args.shards,
+        group_size=config.group_size,
         **{"reward": "advantage", **config.environment, "device": args.device},
         **tasks.arguments,
     )

@@ -9,6 +9,7 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.vec_env import VecEnv
 
 from agents.config import CONFIGS, Config
+from agents.schedule import with_schedule
 from al_gym.errors import UnknownNameError
 
 ALGORITHMS = {"ppo": "agents.ppo", "recurrent-ppo": "agents.recurrent_ppo", "dqn": "agents.dqn"}
@@ -34,10 +35,11 @@ def make_model(name: str, venv: VecEnv, config: Config, *, seed: int, device: st
 
     Raises:
         UnknownNameError: no such algorithm, or no such parameter of it.
+        ParameterError: a hyper-parameter outside its range.
         MissingExtraError: the algorithm needs a library that is not installed.
     """
     default_config(name)
     model: BaseAlgorithm = importlib.import_module(ALGORITHMS[name]).make_model(
-        venv, config.algorithm, seed=seed, device=device
+        venv, with_schedule(config.algorithm), seed=seed, device=device
     )
     return model

@@ -29,11 +29,15 @@ class Config:
     Attributes:
         environment: keyword arguments of the environment besides tasks, split and reward.
         reward_scale: rewards are multiplied by it before the agent sees them; the logs keep the environment's unit.
-        algorithm: arguments of the stable-baselines3 algorithm, and `hidden` and `activation` of its network.
+        group_size: campaigns on the same task; above 1 the agent sees each reward minus the mean of the others of its
+            group in the same round (`agents.environment.GroupBaseline`).
+        algorithm: arguments of the stable-baselines3 algorithm, `hidden` and `activation` of its network, and
+            `final_learning_rate` for a learning rate that falls (`agents.schedule`).
     """
 
     environment: dict[str, Any] = field(default_factory=dict)
     reward_scale: float = 1.0
+    group_size: int = 1
     algorithm: dict[str, Any] = field(default_factory=dict)
 
 

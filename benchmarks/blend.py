@@ -1,13 +1,14 @@
 """Judge a PPO policy of al_gym/Blend-v0 against margin, equal weights and UHerding, on tasks that it never saw.
 
-    python benchmarks/blend.py runs/blend            # trains first if the folder holds no run
-    python benchmarks/blend.py runs/blend --seeds 30
+    python benchmarks/blend.py runs/blend          # trains first if the folder holds no run
+    python benchmarks/blend.py runs/blend --seeds 5
     python benchmarks/blend.py --redraw            # the page's table from the raw file alone
 
-Training is `train_policy.py --env al_gym/Blend-v0 --config agents/configs/ppo-blend.yaml` on the training part of the
-default suite. The judges are that suite's test part and the bundled datasets. Writes benchmarks/results/blend.json:
-paired differences in AULC with 95 % intervals, over datasets and seeds (`bundled` has four datasets: read its interval
-as one over seeds), and the table of docs/blend.md.
+Training is `train_policy.py --env al_gym/Blend-v0 --config agents/configs/ppo-blend.yaml --n-envs 256 --no-eval` on the
+training part of the default suite, once to each number of `TIMESTEPS`, from the second on with `--resume`: each time
+the learning rate falls to its end, and it jumps up in between. The judges are that suite's test part and the bundled
+datasets. Writes benchmarks/results/blend.json: paired differences in AULC with 95 % intervals, over datasets and seeds
+(`bundled` has four datasets: read its interval as one over seeds), and the table of docs/blend.md.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from train_policy import Arguments, main  # noqa: E402
 TARGET = ROOT / "benchmarks" / "results" / "blend.json"
 PAGE = ROOT / "docs" / "blend.md"
 CONFIG = ROOT / "agents" / "configs" / "ppo-blend.yaml"
-TIMESTEPS = 1_024_000
+TIMESTEPS = (1_024_000, 1_792_000)
 UNIFORM = "blend:margin=1,entropy=1,least_confidence=1,typicality=1,novelty=1,random=1,diversity=0.5,ratio=0.55"
 RIVALS = {"margin": "margin", "uniform": UNIFORM, "blend": "blend", "uherding": "uherding"}
+RECORDED = ("timesteps", "environment", "algorithm", "reward_scale", "group_size")
 JUDGES: dict[str, dict[str, Any]] = {"synthetic": {"tasks": "default"}, "bundled": {"tasks": "bundled"}}
 
 
@@ -80,8 +82,10 @@ def benchmark() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="?", help="run folder")
     parser.add_argument("--redraw", action="store_true", help="the page from the raw file alone")
-    parser.add_argument("--total-timesteps", type=int, default=TIMESTEPS, help="of the training, where there is none")
-    parser.add_argument("--seeds", type=int, default=5, help="campaigns a dataset and policy")
+    parser.add_argument(
+        "--total-timesteps", type=int, nargs="+", default=TIMESTEPS, help="ends of the training, where there is none"
+    )
+    parser.add_argument("--seeds", type=int, default=30, help="campaigns a dataset and policy")
     parser.add_argument("--jobs", type=int, default=1, help="worker processes")
     args = parser.parse_args()
     if args.redraw == (args.run is not None):
@@ -90,19 +94,21 @@ def benchmark() -> int:
         PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
         return 0
     if not (args.run / "policy.json").exists():
-        main(
-            Arguments(
-                env="al_gym/Blend-v0",
-                config=str(CONFIG),
-                n_envs=256,
-                total_timesteps=args.total_timesteps,
-                out=str(args.run),
-                no_eval=True,
+        for leg, end in enumerate(args.total_timesteps):
+            main(
+                Arguments(
+                    env="al_gym/Blend-v0",
+                    config=str(CONFIG),
+                    n_envs=256,
+                    total_timesteps=end,
+                    out=str(args.run),
+                    resume=leg > 0,
+                    no_eval=True,
+                )
             )
-        )
     training = json.loads((args.run / "policy.json").read_text())["training"]
     result = {name: judge(args.run, args.seeds, args.jobs, **where) for name, where in JUDGES.items()}
-    result["training"] = {key: training[key] for key in ("timesteps", "environment", "algorithm", "reward_scale")}
+    result["training"] = {key: training[key] for key in RECORDED}
     TARGET.write_text(json.dumps(result, indent=1) + "\n")
     PAGE.write_text(render(PAGE.read_text(encoding="utf-8")), encoding="utf-8")
     for name in JUDGES:

@@ -39,6 +39,14 @@ def write_config(folder: Path, algo: str = "ppo", **environment: Any) -> str:
     return str(path)
 
 
+def change_config(path: str, **sections: Any) -> None:
+    """Set values in a YAML file; those of a mapping are added to its section."""
+    config = yaml.safe_load(Path(path).read_text())
+    for name, value in sections.items():
+        config[name] = {**config[name], **value} if isinstance(value, dict) else value
+    Path(path).write_text(yaml.safe_dump(config))
+
+
 def arguments(folder: Path, name: str, algo: str = "ppo", **more: Any) -> dict[str, Any]:
     """Arguments of a run in `folder / name`."""
     return {

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from runs import arguments
+from runs import arguments, change_config
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -74,9 +74,15 @@ def next_second() -> None:
 
 
 @pytest.mark.parametrize("algo", ["ppo", "recurrent-ppo", "dqn"])
-def test_a_stopped_run_ends_with_the_same_bits(algo: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = main(Arguments(**arguments(tmp_path, "whole", algo)))
-    given = arguments(tmp_path, "parts", algo)
+@pytest.mark.parametrize("falling", [False, True], ids=["constant", "falling-rate-and-groups"])
+def test_a_stopped_run_ends_with_the_same_bits(
+    algo: str, falling: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = arguments(tmp_path, "whole", algo)
+    if falling:
+        change_config(given["config"], group_size=2, algorithm={"final_learning_rate": 0.001})
+    whole = main(Arguments(**given))
+    given["out"] = str(tmp_path / "parts")
     for timesteps in (40, 90):
         next_second()
         with monkeypatch.context() as patch:
