@@ -8,6 +8,7 @@ import numpy as np
 
 from al_gym.errors import ParameterError
 from al_gym.policies.base import Choice, Context, Floats, Ints, Policy, register_policy
+from al_gym.policies.batch_lists import parse_batches
 from al_gym.policies.mixture import draw, propose
 from al_gym.policies.progress import Prequential, Progress, Validated
 from al_gym.policies.strategy_lists import parse_strategies
@@ -86,7 +87,7 @@ class Adaptive(Policy):
         self.explore = number(self.name, "explore", explore, 0, above=True)
         self.round_cost = number(self.name, "round_cost", round_cost, 0)
         self.staleness = number(self.name, "staleness", staleness, 0, above=True)
-        self.batches = np.array(_batches(batches))
+        self.batches = np.array(parse_batches("adaptive", batches))
         if self.forget >= 1 or self.explore > 1:
             raise ParameterError(
                 f"adaptive: forget must be below 1 and explore at most 1, got {forget!r}, {explore!r}."
@@ -170,14 +171,3 @@ class Adaptive(Policy):
         self.log_weight[slots] = moved - moved.max(axis=1, keepdims=True)
         fresh = np.where(np.isfinite(mean), (1 - MEMORY) * mean + MEMORY * reward, reward)
         self._mean[slots] = np.where(known, fresh, mean)
-
-
-def _batches(batches: str | int | Sequence[int]) -> list[int]:
-    parts = batches.split("+") if isinstance(batches, str) else [batches] if isinstance(batches, int) else list(batches)
-    try:
-        values = [int(part) for part in parts]
-    except ValueError:
-        values = []
-    if not values or min(values) < 1:
-        raise ParameterError(f"adaptive: batches must be positive integers, as in '2+5+10', got {batches!r}.")
-    return values
