@@ -62,22 +62,39 @@ def collect(name: str, folders: Sequence[Path], card: str, root: Path, keep: Map
                 f"{name}: the numbers that are there are of the same {card}; restore the earlier ones first."
             )
         parts.append(kept)
-    campaigns, savings = parts[0].campaigns.astype({"policy": str}), parts[0].savings
-    facts = parts[0].facts | {"card": card}
+    regime = parts[0]
+    regime = Regime(name, regime.campaigns, regime.choices, regime.savings, regime.facts | {"card": card})
     for part in parts[1:]:
-        if (other := _splits(part.facts)) != _splits(facts):
-            raise SystemExit(f"{name}: {part.name} has other splits than {parts[0].name}: {other}")
-        fresh = [policy for policy in part.policies if policy not in set(campaigns["policy"])]
-        campaigns = pd.concat([campaigns, part.campaigns[part.campaigns["policy"].isin(fresh)]])
-        if len(part.savings):
-            savings = pd.concat([savings, part.savings[part.savings["policy"].isin(fresh)]])
-        facts["privileged"] = sorted({*facts["privileged"], *(p for p in part.facts["privileged"] if p in fresh)})
-        facts["kinds"] = {p: k for p, k in part.facts["kinds"].items() if p in fresh} | facts["kinds"]
-        texts = part.facts["arguments"]["policies"]
-        facts["arguments"]["policies"] = {p: texts[p] for p in texts if p in fresh} | facts["arguments"]["policies"]
-    regime = Regime(name, campaigns[COLUMNS].round(6), parts[0].choices, savings, facts)
+        regime = _merged(regime, part)
     _write(regime, root / name)
     return read(root / name)
+
+
+def add(name: str, folder: Path, root: Path) -> Regime:
+    """Add the policies of one more evaluation on the same splits to the files that are there.
+
+    Args:
+        name: of the regime. folder: OUT of `al-gym evaluate`; the labels its policies save are kept if `margin` is one
+            of them. root: where the regime's folder is.
+    """
+    _write(_merged(read(root / name), _read_evaluation(folder, None)), root / name)
+    return read(root / name)
+
+
+def _merged(first: Regime, part: Regime) -> Regime:
+    """`first` with those policies of `part` that it has not."""
+    campaigns, savings, facts = first.campaigns.astype({"policy": str}), first.savings, dict(first.facts)
+    if (other := _splits(part.facts)) != _splits(facts):
+        raise SystemExit(f"{first.name}: {part.name} has other splits: {other}")
+    fresh = [policy for policy in part.policies if policy not in set(campaigns["policy"])]
+    campaigns = pd.concat([campaigns, part.campaigns.loc[part.campaigns["policy"].isin(fresh), COLUMNS]])
+    if len(part.savings):
+        savings = pd.concat([savings, part.savings[part.savings["policy"].isin(fresh)]])
+    facts["privileged"] = sorted({*facts["privileged"], *(p for p in part.facts["privileged"] if p in fresh)})
+    facts["kinds"] = {p: k for p, k in part.facts["kinds"].items() if p in fresh} | facts["kinds"]
+    texts, known = part.facts["arguments"]["policies"], facts["arguments"]
+    facts["arguments"] = known | {"policies": {p: texts[p] for p in texts if p in fresh} | known["policies"]}
+    return Regime(first.name, campaigns[COLUMNS].round(6), first.choices, savings, facts)
 
 
 def _read_evaluation(folder: Path, card: str | None) -> Regime:

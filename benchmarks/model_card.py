@@ -1,6 +1,7 @@
 """Fill the tables and pictures of docs/model-card.md from evaluations of the shipped policy.
 
     python benchmarks/model_card.py --regime 5x20=runs/a --regime 1x50=runs/b --manifest manifest.csv
+    python benchmarks/model_card.py --add 5x20=runs/c   # one more evaluation of other policies on the same splits
     python benchmarks/model_card.py --redraw        # from the raw numbers under benchmarks/results/model_card alone
 
 Each --regime is NAME=OUT with OUT of `al-gym evaluate`; the first one is the main regime. NAME=OUT,OUT2 adds the
@@ -25,7 +26,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(Path(__file__).resolve().parent)]
 
 import card_tables as tables  # noqa: E402
-from card_data import Regime, collect, read, read_manifest  # noqa: E402
+from card_data import Regime, add, collect, read, read_manifest  # noqa: E402
 from card_figures import heat_map  # noqa: E402
 from page_tables import fill  # noqa: E402
 
@@ -98,6 +99,7 @@ def main() -> None:
     parser.add_argument(
         "--keep", action="append", default=[], metavar="NAME[=NEW]", help="a policy of the raw numbers to keep"
     )
+    parser.add_argument("--add", action="append", default=[], metavar="NAME=OUT", help="may be repeated")
     parser.add_argument("--manifest", type=Path, help="csv: name, modality, classes, majority")
     parser.add_argument("--policy", default="shipped", help="the policy that the card is about (shipped)")
     parser.add_argument("--raw", type=Path, default=RAW, help="folder of the raw numbers")
@@ -105,8 +107,13 @@ def main() -> None:
     parser.add_argument("--images", type=Path, default=IMAGES, help="folder of the pictures")
     parser.add_argument("--redraw", action="store_true", help="from the raw numbers alone")
     options = parser.parse_args()
-    if options.redraw == bool(options.regime):
-        parser.error("give --regime NAME=OUT at least once, or --redraw.")
+    if options.redraw + bool(options.regime) + bool(options.add) != 1:
+        parser.error("give --regime NAME=OUT at least once, or --add NAME=OUT, or --redraw.")
+    for text in options.add:
+        name, _, folder = text.partition("=")
+        if not folder or not (options.raw / name / "facts.json").is_file():
+            parser.error(f"--add {text}: it must be NAME=OUT, with raw numbers of the regime NAME.")
+        add(name, Path(folder), options.raw)
     if options.regime:
         pairs = [text.partition("=")[::2] for text in options.regime]
         for name, folder in pairs:

@@ -143,6 +143,27 @@ def test_policies_of_other_folders_and_of_earlier_numbers_join(script, evaluated
         write(script, evaluated, monkeypatch, path, f"--regime=plain={plain},{evaluated / 'cost'}")
 
 
+def test_an_evaluation_of_other_policies_is_added_to_what_is_there(script, evaluated, monkeypatch):
+    path = evaluated / "added.md"
+    before = write(script, evaluated, monkeypatch, path)
+    given = {"data": evaluated / "data", "seeds": 3, "pool_size": 60, "jobs": 1}
+    al_gym.evaluate(["badge", "margin", "switch"], rounds=4, out=evaluated / "badge", **given)
+    page = write(script, evaluated, monkeypatch, path, "--add", f"plain={evaluated / 'badge'}")
+    first, table = (
+        text.partition("<!-- table held-out -->")[2].partition("<!-- end -->")[0] for text in (before, page)
+    )
+    assert row(table, "| **`shipped`**") == row(first, "| **`shipped`**")
+    assert row(table, "| `badge`")
+    raw = pd.read_csv(evaluated / "raw" / "plain" / "campaigns.csv.gz")
+    assert (raw.groupby("policy").size() == 9).all(), "a policy stands twice"
+    savings = pd.read_csv(evaluated / "raw" / "plain" / "savings.csv")
+    assert (savings["policy"] == "badge").sum() == 3
+    with pytest.raises(SystemExit, match="other splits"):
+        write(script, evaluated, monkeypatch, path, "--add", f"plain={evaluated / 'cost'}")
+    with pytest.raises(SystemExit):
+        write(script, evaluated, monkeypatch, path, "--add", f"nothing={evaluated / 'badge'}")
+
+
 def test_choices_are_shares_of_the_seeds(script, evaluated):
     from card_data import choice_shares
     from card_figures import MOST, shares
