@@ -28,6 +28,7 @@ import al_gym  # noqa: E402
 from train_policy import Arguments, main  # noqa: E402
 
 TARGET = ROOT / "benchmarks" / "results" / "blend.json"
+CHOICE = TARGET.with_name("blend_choice.json")  # three runs on the suite's valid part, by al_gym.evaluate
 PAGE = ROOT / "docs" / "blend.md"
 CONFIG = ROOT / "agents" / "configs" / "ppo-blend.yaml"
 TIMESTEPS = (1_024_000, 1_792_000)
@@ -72,9 +73,22 @@ def differences(result: dict[str, Any]) -> str:
     return table(["against", *heads], rows)
 
 
+def choice(result: dict[str, Any]) -> str:
+    """The runs that were compared on the valid part, over equal weights."""
+    rows = [
+        [run, f"{points(row['difference'], True)} ({points(row['ci95'][0], True)} to {points(row['ci95'][1], True)})"]
+        for run, row in result["over_uniform"].items()
+    ]
+    return table(["policy", "over equal weights"], rows)
+
+
 def render(page: str) -> str:
     """The page with its table as the raw file has it."""
-    return fill(page, {"differences": differences(json.loads(TARGET.read_text()))})
+    tables = {
+        "differences": differences(json.loads(TARGET.read_text())),
+        "choice": choice(json.loads(CHOICE.read_text())),
+    }
+    return fill(page, tables)
 
 
 def benchmark() -> int:
