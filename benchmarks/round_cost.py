@@ -83,29 +83,29 @@ def run(kind: str, data: Path, runs: list[Path], work: Path, jobs: int) -> None:
     parts = ("train", "valid") if kind == "tune" else (kind,)
     names = [name for part in parts for name in (SPLITS / f"{part}.txt").read_text().split()]
     folder = work / kind
+    RAW.mkdir(parents=True, exist_ok=True)
     result = al_gym.evaluate(
         policies_of(kind, runs), data=data, datasets=names, seeds=SEEDS[kind], round_cost=COST, jobs=jobs, out=folder,
         progress=True,
     )  # fmt: skip
     found = result.results
-    budgets = result.summary["budgets"]
-    learned = [POLICY] if kind == "test" else [path.name for path in runs] if kind == "valid" else []
-    for name in learned if kind == "test" else []:
-        policy = load_policy(name)
+    if kind == "test":
+        policy = load_policy(POLICY)
         assert isinstance(policy, AgentPolicy)
+        write_choices(found[(found["policy"] == POLICY) & (found["round"] > 0)])
         shuffled = pd.read_csv(ablate(policy, folder, donor_seeds=10, jobs=jobs) / "results.csv")
         found = pd.concat([found, shuffled], ignore_index=True)
-    rows = campaign_table(found, budgets, round_cost=COST)
-    RAW.mkdir(parents=True, exist_ok=True)
+    rows = campaign_table(found, result.summary["budgets"], round_cost=COST)
     columns = ["dataset", "seed", "policy", "aulc", "rounds", "utility"]
     rows[columns].round(6).to_csv(RAW / f"{kind}.csv.gz", index=False, compression={"method": "gzip", "mtime": 0})
-    if kind == "test":
-        taken = found[found["policy"].isin([POLICY]) & (found["round"] > 0)]
-        batches = taken.groupby(["dataset", "round"])["batch"].agg(["mean", "size"]).reset_index()
-        batches.round(3).to_csv(RAW / "batches.csv", index=False)
-        strategy = taken["strategy"].str.partition(":")[0]
-        shares = pd.crosstab(taken["round"], strategy, normalize="index").round(4)
-        shares.to_csv(RAW / "strategies.csv")
+
+
+def write_choices(taken: pd.DataFrame) -> None:
+    """Mean batch of each dataset and round, and shares of the strategies in each round, of one policy's rounds."""
+    batches = taken.groupby(["dataset", "round"])["batch"].agg(["mean", "size"]).reset_index()
+    batches.round(3).to_csv(RAW / "batches.csv", index=False)
+    strategy = taken["strategy"].str.partition(":")[0]
+    pd.crosstab(taken["round"], strategy, normalize="index").round(4).to_csv(RAW / "strategies.csv")
 
 
 def comparison(raw: pd.DataFrame, reference: str | None = None) -> str:

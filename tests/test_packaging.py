@@ -42,9 +42,10 @@ def test_wheel_holds_every_module_and_data_file(wheel: zipfile.ZipFile, reposito
     assert "al_gym/py.typed" in packed
 
 
-def test_wheel_ships_the_policy(wheel: zipfile.ZipFile) -> None:
+def test_wheel_ships_the_policies(wheel: zipfile.ZipFile) -> None:
     names = wheel.namelist()
-    assert [name for name in names if name.endswith(".safetensors")], "no shipped policy in the wheel"
+    for folder in ("shipped", "shipped_round_cost"):
+        assert {f"al_gym/policies/{folder}/policy.{kind}" for kind in ("json", "safetensors")} <= set(names)
 
 
 def test_wheel_metadata(wheel: zipfile.ZipFile) -> None:

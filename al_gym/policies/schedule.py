@@ -22,7 +22,8 @@ class Schedule(Policy):
 
     Args:
         strategy: one strategy, its parameters separated by ';' (`strategy=uherding:power=2;width=0.5`).
-        batches: labels of each round, '5+10+20' or a sequence.
+        batches: labels of each round, '5+10+20' or a sequence; the default was tuned for 100 labels and 0.002 AULC a
+            round (docs/round-cost.md).
 
     Raises:
         ParameterError: `strategy` is not one strategy, or a batch is not a positive integer.
@@ -31,7 +32,7 @@ class Schedule(Policy):
     name = "schedule"
 
     def __init__(
-        self, *, strategy: str = "uherding:radius=adaptive", batches: str | int | Sequence[int] = "5+10+20"
+        self, *, strategy: str = "uherding:radius=adaptive", batches: str | int | Sequence[int] = "8+12+20+30"
     ) -> None:
         self.strategies = parse_strategies([strategy])
         if len(self.strategies) != 1:

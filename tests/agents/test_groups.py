@@ -83,3 +83,15 @@ def test_campaigns_of_a_group_must_end_together() -> None:
     venv.step(np.array([0, 1]))
     with pytest.raises(ParameterError, match="group_size=2 compares campaigns round by round"):
         venv.step(np.array([0, 1]))
+
+
+def test_a_group_may_lie_in_two_shards() -> None:
+    one, two = build(2), build(2, shards=2)
+    try:
+        np.testing.assert_allclose(two.reset(), one.reset(), atol=1e-6)
+        for _ in range(5):  # the last step is in another campaign
+            expected, found = one.step(ACTIONS), two.step(ACTIONS)
+            for ours, theirs in zip(found[:3], expected[:3], strict=True):
+                np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    finally:
+        two.close()

@@ -186,9 +186,11 @@ def test_replay_under_noise_and_another_penalty(folder, tmp_path):
         save_queries=True,
         label_noise=0.2,
         learner="softmax:C=0.1",
-        **SMALL | {"seeds": 10},  # one item of 60 that lies on a boundary moves the mean of so many rounds by 0.0002
+        **SMALL | {"seeds": 40},  # an item of 60 on a boundary decides a round: enough rounds for a mean and a quantile
     )
-    assert difference_summary(replay(tmp_path / "out" / "queries.npz", folder))["accuracy_mean"] <= 0.0005
+    found = difference_summary(replay(tmp_path / "out" / "queries.npz", folder))
+    assert found["accuracy_mean"] <= 0.0005
+    assert found["accuracy_p99"] <= 0.005
 
 
 def test_datasets_restrict_and_unknown_ones_have_neighbours(folder, tmp_path):

@@ -3,6 +3,7 @@
 import sys
 
 import pytest
+from sample_data import blobs
 
 import al_gym
 from al_gym.errors import ParameterError, PolicyError, UnknownNameError
@@ -119,6 +120,19 @@ def test_shipped_loads_or_says_what_to_do():
     else:
         with pytest.raises(PolicyError, match=r"train_policy\.py"):
             al_gym.load_policy("shipped")
+
+
+def test_the_policy_for_costly_rounds_takes_batches_of_its_choices():
+    policy = al_gym.load_policy("shipped-round-cost")
+    assert policy.agent.env_id == "al_gym/StrategyBudget-v0"
+    rows = al_gym.evaluate(
+        {"p": policy}, tasks=[blobs()], seeds=3, pool_size=90, test_size=60, rounds=10, round_cost=0.002, jobs=1
+    ).results
+    asked = rows[rows["round"] > 0]
+    last = asked.groupby("seed")["round"].transform("max") == asked["round"]
+    assert set(asked.loc[~last, "batch"]) <= set(policy.agent.batch_choices)
+    assert set(asked["strategy"]) <= set(policy.labels)
+    assert asked.groupby("seed")["batch"].sum().eq(50).all()
 
 
 def test_naming_rules(tmp_path):
