@@ -329,8 +329,10 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="without the large task, one peer seed, fewer sizes")
     parser.add_argument("--modal-python", help="interpreter with modAL-python and scikit-learn < 1.8")
     parser.add_argument("--only", choices=PARTS, help="measure one part alone, and replace it in --json")
-    parser.add_argument("--task", choices=TASKS, help="with --only: of one task alone")
+    parser.add_argument("--task", choices=TASKS, help="with --only rates or accuracy: of one task alone")
     args = parser.parse_args()
+    if args.task and args.only not in ("rates", "accuracy"):
+        parser.error("--task goes with --only rates or --only accuracy.")
     if any(os.environ.get(name) != str(args.threads) for name in THREAD_VARIABLES):
         environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(args.threads))
         os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
