@@ -22,6 +22,7 @@ from al_gym.learners import Learner, make_learner
 from al_gym.pool import Geometry, PoolArrays, PoolView, Shape, rounds
 from al_gym.pool.arrays import grow
 from al_gym.pool.saving import restore_rows, save_rows
+from al_gym.pool.tiles import allocate_tiles, read_tiles, write_tiles
 from al_gym.strategies import Strategy
 from al_gym.tasks.task import Task
 
@@ -32,7 +33,10 @@ Ints = NDArray[np.int64]
 
 @dataclass
 class _Hidden:
-    """What a campaign must not show: the oracle's answers `y`, and the holdout with its class sizes."""
+    """What a campaign must not show: the oracle's answers `y`, and the holdout with its class sizes.
+
+    Features lie in `X` (rows, items, features), or in tiles (`al_gym.pool.tiles`) for learners that read them.
+    """
 
     y: Tensor
     X: Tensor
@@ -41,14 +45,27 @@ class _Hidden:
     size: Tensor
 
     @classmethod
-    def allocate(cls, shape: Shape, rows: int, device: torch.device) -> _Hidden:
+    def allocate(cls, shape: Shape, rows: int, device: torch.device, *, tiled: bool) -> _Hidden:
+        size = rows, shape.holdout, shape.features
         return cls(
             torch.full((rows, shape.items), -1, device=device),
-            torch.zeros(rows, shape.holdout, shape.features, device=device),
+            allocate_tiles(*size) if tiled else torch.zeros(size, device=device),
             torch.full((rows, shape.holdout), -1, device=device),
             torch.zeros(rows, dtype=torch.int64, device=device),
             torch.zeros(rows, shape.classes, dtype=torch.int64, device=device),
         )
+
+    def load(self, row: int, X: NDArray[np.float32]) -> None:
+        """Write the features (items, features) of one holdout; what lies beyond becomes zero."""
+        if self.X.dim() == 4:
+            write_tiles(X, self.X[row].numpy())
+        else:
+            self.X[row] = 0
+            self.X[row, : len(X), : X.shape[1]] = torch.from_numpy(X)
+
+    def features(self, rows: Tensor) -> Tensor:
+        """(n, items, features) of some rows."""
+        return read_tiles(self.X[rows], self.labels.shape[1]) if self.X.dim() == 4 else self.X[rows]
 
     def grown(self, rows: int) -> _Hidden:
         return _Hidden(*(grow(a, rows) for a in (self.y, self.X, self.labels, self.count, self.size)))
@@ -74,8 +91,9 @@ class _Block:
     def __init__(self, shape: Shape, rows: int, learner: Learner, device: torch.device) -> None:
         self.shape = shape
         self.learner = learner
-        self.pool = PoolArrays.allocate(shape, rows, device)
-        self.hidden = _Hidden.allocate(shape, rows, device)
+        tiled = learner.reads_tiles and device.type == "cpu" and kernels.available()
+        self.pool = PoolArrays.allocate(shape, rows, device, tiled=tiled)
+        self.hidden = _Hidden.allocate(shape, rows, device, tiled=tiled)
         self.geometry = Geometry(self.pool)
         self.state = learner.allocate(shape, rows, device)
         self.free = list(range(rows))[::-1]
@@ -114,14 +132,15 @@ class _Block:
         else:
             X, holdout, labels = task.arrays()
             pool.X[row, :n, :d] = torch.from_numpy(X)
+        if len(pool.tiles):
+            write_tiles(pool.X[row, :n, :d].numpy(), pool.tiles[row].numpy())
         v = len(labels)
         pool.n_items[row], pool.n_features[row], pool.n_classes[row] = n, d, task.dataset.n_classes
         pool.budget[row] = budget
         pool.key[row] = np.uint64(task.key)
         hidden.y[row] = -1
         hidden.y[row, :n] = torch.from_numpy(task.oracle_labels)
-        hidden.X[row] = 0
-        hidden.X[row, :v, :d] = torch.from_numpy(holdout)
+        hidden.load(row, holdout)
         hidden.labels[row] = -1
         hidden.labels[row, :v] = torch.from_numpy(labels)
         hidden.count[row] = v
@@ -368,7 +387,11 @@ class Campaign:
         """Positions within `slots`, (n, classes, items) probabilities and (n, items) labels of holdouts, -1 padding."""
         for at, block, rows in self._groups(slots):
             hidden = block.hidden
-            yield at, self.learner.predict_proba(block.state, block.pool, rows, hidden.X[rows]), hidden.labels[rows]
+            yield (
+                at,
+                self.learner.predict_proba(block.state, block.pool, rows, hidden.features(rows)),
+                hidden.labels[rows],
+            )
 
     def trial_accuracy(self, slots: Ints, queries: Ints) -> NDArray[np.float64]:
         """(n,) holdout accuracy if `queries` were labelled next. For privileged policies alone; nothing changes."""

@@ -1,8 +1,8 @@
 """Products of small matrices, in registers.
 
 A general matrix product packs its operands first. For a campaign's sizes, say 5 x 50 by 50 x 50, packing costs more
-than the product, so that small ones go through tiles here: one to six rows and 16 columns, more columns where there
-are registers for their sums. A tile whose sums do not fit into the registers takes twice the time.
+than the product, so that small ones go through tiles here: one to six rows and 16 columns, 32 or 64 where there are
+registers for their sums. A tile whose sums do not fit into the registers takes twice the time.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ HALF = 8
 """Numbers in a vector of the tiles at the right edge; `width` below is a multiple of it."""
 MOST_ROWS = 6
 WIDE = llvmlite.binding.get_host_cpu_features().get("avx512f", False)
-"""Whether there are registers for the sums of six rows and two vectors."""
+"""Whether there are registers for the sums of six rows and four vectors."""
 MOST_ENTRIES = 1 << 18
 """Up to so many entries of the right matrix (1 MiB of float32) it stays in the cache, and the tiles are faster."""
 
@@ -101,6 +101,7 @@ def _make_tile(rows: int, vectors: int, lanes: int = BLOCK) -> Any:
 
 _TILE_11, _TILE_21, _TILE_31, _TILE_41, _TILE_51, _TILE_61 = (_make_tile(rows, 1) for rows in range(1, 7))
 _TILE_12, _TILE_22, _TILE_32, _TILE_42, _TILE_52, _TILE_62 = (_make_tile(rows, 2) for rows in range(1, 7))
+_TILE_14, _TILE_24, _TILE_34, _TILE_44, _TILE_54, _TILE_64 = (_make_tile(rows, 4) for rows in range(1, 7))
 _HALF_1, _HALF_2, _HALF_4, _HALF_8 = (_make_tile(rows, 1, HALF) for rows in (1, 2, 4, 8))
 
 
@@ -143,6 +144,25 @@ def _two_vectors(
 
 
 @nb.njit(error_model="numpy")
+def _four_vectors(
+    rows: int, n: int, A: Floats, a: int, lda: int, B: Floats, b: int, ldb: int, add: bool, C: Floats, c: int, ldc: int
+) -> None:  # fmt: skip
+    """A tile of `4 * BLOCK` columns and 1 to 6 rows, float32 and `WIDE` alone."""
+    if rows == 6:
+        _TILE_64(A, a, lda, B, b, ldb, n, add, C, c, ldc)
+    elif rows == 5:
+        _TILE_54(A, a, lda, B, b, ldb, n, add, C, c, ldc)
+    elif rows == 4:
+        _TILE_44(A, a, lda, B, b, ldb, n, add, C, c, ldc)
+    elif rows == 3:
+        _TILE_34(A, a, lda, B, b, ldb, n, add, C, c, ldc)
+    elif rows == 2:
+        _TILE_24(A, a, lda, B, b, ldb, n, add, C, c, ldc)
+    else:
+        _TILE_14(A, a, lda, B, b, ldb, n, add, C, c, ldc)
+
+
+@nb.njit(error_model="numpy")
 def _edge(k: int, n: int, A: Floats, lda: int, B: Floats, b: int, ldb: int, add: bool, C: Floats, ldc: int) -> None:
     """The last `HALF` columns, from column `b` on."""
     r = 0
@@ -175,17 +195,19 @@ def product(
         return
     most = MOST_ROWS if A.itemsize == 4 else 2  # float64 fills the registers with fewer rows, and compiles faster
     groups = (k + most - 1) // most
-    pairs = WIDE or k <= 2
+    pairs, fours = WIDE or k <= 2, WIDE and A.itemsize == 4
     left = 0
     while left + BLOCK <= width:
-        two, r = pairs and left + 2 * BLOCK <= width, 0
+        two, four, r = pairs and left + 2 * BLOCK <= width, fours and left + 4 * BLOCK <= width, 0
         for group in range(groups):
             rows = (k - r) // (groups - group)
-            if two:
+            if four:
+                _four_vectors(rows, n, A, r * lda, lda, B, left, ldb, add, C, r * ldc + left, ldc)
+            elif two:
                 _two_vectors(rows, n, A, r * lda, lda, B, left, ldb, add, C, r * ldc + left, ldc)
             else:
                 _one_vector(rows, n, A, r * lda, lda, B, left, ldb, add, C, r * ldc + left, ldc)
             r += rows
-        left += 2 * BLOCK if two else BLOCK
+        left += 4 * BLOCK if four else 2 * BLOCK if two else BLOCK
     if left < width:
         _edge(k, n, A, lda, B, left, ldb, add, C, ldc)

@@ -15,11 +15,9 @@ from al_gym.kernels.blas import FASTMATH
 from al_gym.kernels.elementwise import exp, log32
 from al_gym.kernels.product import HALF, Floats, product
 from al_gym.kernels.stamp import sources_stamp
+from al_gym.pool.tiles import TILE
 
 Ints = NDArray[np.int64]
-
-TILE = 128
-"""Items that are scored together."""
 
 
 @nb.njit(error_model="numpy")
@@ -32,13 +30,15 @@ class Model(NamedTuple):
     """One linear softmax model, of the classes seen.
 
     Attributes:
-        weights: (features, padded classes), those of the classes seen in the first columns.
-        intercept: (classes,). found: (classes,), the classes seen in the first `count` places.
+        weights: (classes, features), those of the classes seen in the first rows.
+        turned: (features, padded classes), the same feature-major; for features that are not in tiles.
+        intercept: (classes,). found: (classes,) int32, the classes seen in the first `count` places.
     """
 
     weights: Floats
+    turned: Floats
     intercept: Floats
-    found: Ints
+    found: NDArray[np.int32]
 
 
 class Tile(NamedTuple):
@@ -46,9 +46,9 @@ class Tile(NamedTuple):
 
     Attributes:
         logit: (classes, TILE).
-        turned: (TILE, padded classes), the same item-major.
+        turned: (TILE, padded classes), the same item-major; for features that are not in tiles.
         best: (TILE,) largest logit; second: (TILE,) second largest; total, spread: (TILE,) sums over classes.
-        winner: (TILE,) int32, place of the largest among the classes seen.
+        winner: (TILE,) int32, class of the largest.
     """
 
     logit: Floats
@@ -70,39 +70,53 @@ def _make_tile(classes: int) -> Tile:
 
 @nb.njit(error_model="numpy")
 def _make_model(classes: int, features: int) -> Model:
-    weights = np.zeros((features, padded(classes)), np.float32)
-    return Model(weights, np.empty(classes, np.float32), np.empty(classes, np.int64))
+    weights, turned = np.zeros((classes, features), np.float32), np.zeros((features, padded(classes)), np.float32)
+    return Model(weights, turned, np.empty(classes, np.float32), np.empty(classes, np.int32))
 
 
 @nb.njit(error_model="numpy")
-def _load(seen: Floats, W: Floats, n: int, model: Model) -> int:
+def _load(seen: Floats, W: Floats, n: int, tiled: bool, model: Model) -> int:
     """Copy the classes seen to `model`; returns how many there are."""
     k = 0
     for c in range(len(seen)):
         if seen[c]:
             model.found[k] = c
             model.intercept[k] = W[c, -1]
-            for j in range(n):
-                model.weights[j, k] = W[c, j]
+            if tiled:
+                for j in range(n):
+                    model.weights[k, j] = W[c, j]
+            else:
+                for j in range(n):
+                    model.turned[j, k] = W[c, j]
             k += 1
     return k
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
-def _rank(X: Floats, model: Model, k: int, n: int, tile: Tile, size: int) -> None:
-    """Logits of `size` items, their largest, second largest and winner."""
+def _logits(X: Floats, start: int, model: Model, k: int, n: int, tile: Tile, size: int) -> None:
+    """`tile.logit` of `size` items from `start` on, without intercepts; X is one row of the block."""
+    z = tile.logit
+    if X.ndim == 3:
+        product(k, n, TILE, model.weights, model.weights.shape[1], X[start // TILE], TILE, False, z, TILE)
+    else:
+        classes = tile.turned.shape[1]
+        product(size, n, padded(k), X[start:], X.shape[1], model.turned, classes, False, tile.turned, classes)
+        for c in range(k):
+            for i in range(size):
+                z[c, i] = tile.turned[i, c]
+
+
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _rank(model: Model, k: int, tile: Tile) -> None:
+    """Add the intercepts; the largest and second largest logits, and the winner."""
     z, best, second, winner = tile.logit, tile.best, tile.second, tile.winner
-    pitch, classes = X.shape[1], tile.turned.shape[1]
-    product(size, n, padded(k), X, pitch, model.weights, classes, False, tile.turned, classes)
-    for c in range(k):
-        for i in range(size):
-            z[c, i] = tile.turned[i, c]
     for i in range(TILE):
-        best[i] = -np.inf
+        z[0, i] += model.intercept[0]
+        best[i] = z[0, i]
         second[i] = -np.inf
-        winner[i] = 0
-    for c in range(k):
-        place, shift = np.int32(c), model.intercept[c]
+        winner[i] = model.found[0]
+    for c in range(1, k):
+        place, shift = model.found[c], model.intercept[c]
         for i in range(TILE):
             v = z[c, i] + shift
             z[c, i] = v
@@ -113,7 +127,7 @@ def _rank(X: Floats, model: Model, k: int, n: int, tile: Tile, size: int) -> Non
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _soften(tile: Tile, k: int) -> None:
-    """Logits become probabilities: `total` is the largest, `second` the second largest, `spread` the entropy."""
+    """Logits become exponentials; `total` is the largest probability, `second` the next, `spread` the entropy."""
     z, best, second, total, spread = tile.logit, tile.best, tile.second, tile.total, tile.spread
     for i in range(TILE):
         total[i] = 0
@@ -130,9 +144,6 @@ def _soften(tile: Tile, k: int) -> None:
         spread[i] = max(log32(total[i]) - spread[i] * inverse, np.float32(0))
         second[i] = exp(second[i] - best[i]) * inverse
         total[i] = inverse
-    for c in range(k):
-        for i in range(TILE):
-            z[c, i] *= total[i]
 
 
 @nb.njit(error_model="numpy")
@@ -143,27 +154,35 @@ def _copy(source: Floats, out: Floats) -> None:
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _multiply(a: Floats, b: Floats, out: Floats) -> None:
+    """Fill `out` with products of the first entries."""
+    for i in range(out.size):
+        out[i] = a[i] * b[i]
+
+
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _score_rows(
     X: Floats, n_items: Ints, n_features: Ints, seen: Floats, W: Floats, proba: Floats, top1: Floats, top2: Floats,
     entropy: Floats, predicted: Ints, rows: Ints,
 ) -> None:  # fmt: skip
     classes = W.shape[1]
-    tile, model = _make_tile(classes), _make_model(classes, X.shape[2])
+    tile, model = _make_tile(classes), _make_model(classes, W.shape[2] - 1)
     for row in rows:
         n, items = n_features[row], n_items[row]
-        k = _load(seen[row], W[row], n, model)
+        k = _load(seen[row], W[row], n, X.ndim == 4, model)
         for c in range(classes):
             if not seen[row, c]:
                 proba[row, c, :items] = 0
             proba[row, c, items:] = 0
         for start in range(0, items, TILE):
             size = min(TILE, items - start)
-            _rank(X[row, start:], model, k, n, tile, size)
+            _logits(X[row], start, model, k, n, tile, size)
+            _rank(model, k, tile)
             _soften(tile, k)
             if k == 1:
                 tile.second[:] = 0
             for c in range(k):
-                _copy(tile.logit[c], proba[row, model.found[c], start : start + size])
+                _multiply(tile.logit[c], tile.total, proba[row, model.found[c], start : start + size])
             if len(top1):
                 _copy(tile.total, top1[row, start : start + size])
             if len(top2):
@@ -171,8 +190,7 @@ def _score_rows(
             if len(entropy):
                 _copy(tile.spread, entropy[row, start : start + size])
             if len(predicted):
-                for i in range(size):
-                    predicted[row, start + i] = model.found[tile.winner[i]]
+                _copy(tile.winner, predicted[row, start : start + size])
         top1[row : row + 1, items:] = 0
         top2[row : row + 1, items:] = 0
         entropy[row : row + 1, items:] = 0
@@ -180,21 +198,31 @@ def _score_rows(
 
 
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
+def _count_hits(winner: NDArray[np.int32], y: Ints, model: Model, k: int, hits: Ints) -> None:
+    """Add to `hits` how many items have their label, `y`, for a winner, by class; `winner` is overwritten."""
+    for i in range(y.size):
+        winner[i] = winner[i] if winner[i] == y[i] else -1
+    for c in range(k):
+        count, place = np.int32(0), model.found[c]
+        for i in range(y.size):
+            count += np.int32(winner[i] == place)
+        hits[place] += count
+
+
+@nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _hit_rows(X: Floats, y: Ints, n_items: Ints, n_features: Ints, seen: Floats, W: Floats, rows: Ints) -> Ints:
     classes = W.shape[1]
-    tile, model = _make_tile(classes), _make_model(classes, X.shape[2])
+    tile, model = _make_tile(classes), _make_model(classes, W.shape[2] - 1)
     hits = np.zeros((len(rows), classes), np.int64)
     for g in range(len(rows)):
         row = rows[g]
         n, items = n_features[row], n_items[row]
-        k = _load(seen[row], W[row], n, model)
+        k = _load(seen[row], W[row], n, X.ndim == 4, model)
         for start in range(0, items, TILE):
             size = min(TILE, items - start)
-            _rank(X[row, start:], model, k, n, tile, size)
-            for i in range(size):
-                winner = model.found[tile.winner[i]]
-                if winner == y[row, start + i]:
-                    hits[g, winner] += 1
+            _logits(X[row], start, model, k, n, tile, size)
+            _rank(model, k, tile)
+            _count_hits(tile.winner, y[row, start : start + size], model, k, hits[g])
     return hits
 
 
@@ -237,7 +265,10 @@ def score_softmax(
     predicted: Tensor | None = None,
     rows: Tensor | None = None,
 ) -> None:
-    """The numba twin of `al_gym.learners.softmax_score.score_softmax`, for tensors on the CPU."""
+    """The numba twin of `al_gym.learners.softmax_score.score_softmax`, for tensors on the CPU.
+
+    X may also lie in tiles, (rows, tiles, features, 64): see `al_gym.pool.tiles`. That is faster.
+    """
     nothing = torch.empty(0, 0)
     arrays = [a.numpy() for a in (X, n_items, n_features, seen, W, proba)]
     scores = [(nothing if a is None else a).numpy() for a in (top1, top2, entropy)]
@@ -255,6 +286,6 @@ def accuracy_softmax(
 def class_hits_softmax(
     X: Tensor, y: Tensor, n_items: Tensor, n_features: Tensor, seen: Tensor, W: Tensor, rows: Tensor | None = None
 ) -> Tensor:
-    """The numba twin of `al_gym.learners.softmax_score.class_hits_softmax`, for tensors on the CPU."""
+    """The numba twin of `al_gym.learners.softmax_score.class_hits_softmax`; X as for `score_softmax`."""
     arrays = [a.numpy() for a in (X, y, n_items, n_features, seen, W)]
     return torch.from_numpy(_hit(*arrays, _all_rows(X, rows)))

@@ -19,7 +19,14 @@ import numba
 _PACKAGE = Path(__file__).resolve().parent
 _ALSO = tuple(
     _PACKAGE.parent / name
-    for name in ("learners/softmax_fit.py", "pool/arrays.py", "pool/distances.py", "pool/rounds.py", "pool/view.py")
+    for name in (
+        "learners/softmax_fit.py",
+        "pool/arrays.py",
+        "pool/distances.py",
+        "pool/rounds.py",
+        "pool/tiles.py",
+        "pool/view.py",
+    )
 )
 
 

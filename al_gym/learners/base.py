@@ -21,9 +21,12 @@ class Learner(ABC):
 
     Attributes:
         name: the registered name.
+        reads_tiles: whether `score_pool` uses `arrays.tiles` and `class_hits` takes X in tiles (`al_gym.pool.tiles`),
+            both where there are any.
     """
 
     name: ClassVar[str] = ""
+    reads_tiles: ClassVar[bool] = False
 
     def digest(self) -> str:
         """What decides the results beside the parameters, say a hash of weights; empty if nothing does."""
@@ -71,7 +74,8 @@ class Learner(ABC):
 
         Args:
             state: from `allocate`. arrays: the block's public storage. rows: (tasks,) int64.
-            X: (rows of the block, n, features) float32. y: (rows of the block, n) int64, -1 on padding.
+            X: (rows of the block, n, features) float32; (rows of the block, tiles, features, 64) where the learner
+                reads tiles and kernels are compiled. y: (rows of the block, n) int64, -1 on padding.
             count: (rows of the block,) int64, true number of items.
 
         Returns:

@@ -74,6 +74,7 @@ class Ridge(Learner):
     """
 
     name = "ridge"
+    reads_tiles = True
 
     def __init__(self, *, penalty: float = 1.0) -> None:
         if not 0 < penalty < float("inf"):
@@ -113,9 +114,10 @@ class Ridge(Learner):
     def score_pool(self, state: dict[str, Any], arrays: PoolArrays, rows: Tensor) -> None:
         """See `Learner.score_pool`; one fused pass."""
         a = arrays
-        scorer = kernels.twin(softmax_score, "softmax_score", a.X)
+        X = a.tiles if len(a.tiles) else a.X
+        scorer = kernels.twin(softmax_score, "softmax_score", X)
         scorer.score_softmax(
-            a.X, a.n_items, a.n_features, a.seen, state["W"], a.proba, a.top1, a.top2, a.entropy, a.predicted, rows
+            X, a.n_items, a.n_features, a.seen, state["W"], a.proba, a.top1, a.top2, a.entropy, a.predicted, rows
         )
 
     def class_hits(

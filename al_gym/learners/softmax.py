@@ -29,6 +29,7 @@ class Softmax(Learner):
     """
 
     name = "softmax"
+    reads_tiles = True
 
     def __init__(
         self, *, C: float = 1.0, tol: float = softmax_fit.DEFAULT_TOL, max_iter: int = softmax_fit.MAX_ITER
@@ -71,9 +72,10 @@ class Softmax(Learner):
     def score_pool(self, state: State, arrays: PoolArrays, rows: Tensor) -> None:
         """See `Learner.score_pool`; one fused pass."""
         a = arrays
-        scorer = kernels.twin(softmax_score, "softmax_score", a.X)
+        X = a.tiles if len(a.tiles) else a.X
+        scorer = kernels.twin(softmax_score, "softmax_score", X)
         scorer.score_softmax(
-            a.X, a.n_items, a.n_features, a.seen, state["W"], a.proba, a.top1, a.top2, a.entropy, a.predicted, rows
+            X, a.n_items, a.n_features, a.seen, state["W"], a.proba, a.top1, a.top2, a.entropy, a.predicted, rows
         )
 
     def class_hits(self, state: State, arrays: PoolArrays, rows: Tensor, X: Tensor, y: Tensor, count: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from al_gym.pool.tiles import allocate_tiles
 from al_gym.storage import feature_storage, grown_storage, is_large
 
 _FEATURE_PADS = (8, 32, 128, 256, 384, 512, 768, 1024)
@@ -97,6 +98,8 @@ class PoolArrays:
 
     Attributes:
         X: (rows, items, features) float32, scaled.
+        tiles: (rows, tiles, features, 64) float32, the same as `al_gym.pool.tiles` lays it out; no rows where the
+            learner does not read tiles, and for large pools.
         n_items, n_features, n_classes: (rows,) int64 true sizes.
         labelled: (rows, items) bool.
         y: (rows, items) int64, the revealed label or -1.
@@ -115,6 +118,7 @@ class PoolArrays:
     """
 
     X: Tensor
+    tiles: Tensor
     n_items: Tensor
     n_features: Tensor
     n_classes: Tensor
@@ -149,8 +153,8 @@ class PoolArrays:
         return {f.name: getattr(self, f.name) for f in fields(self)}
 
     @classmethod
-    def allocate(cls, shape: Shape, rows: int, device: torch.device) -> PoolArrays:
-        """Empty storage for `rows` campaigns."""
+    def allocate(cls, shape: Shape, rows: int, device: torch.device, *, tiled: bool = False) -> PoolArrays:
+        """Empty storage for `rows` campaigns; `tiled`: with `tiles`, where the pools are not large."""
 
         def full(value: float, dtype: torch.dtype, *size: int) -> Tensor:
             return torch.full((rows, *size), value, dtype=dtype, device=device)
@@ -159,6 +163,7 @@ class PoolArrays:
         f, i, b = torch.float32, torch.int64, torch.bool
         return cls(
             X=feature_storage(rows, n, d, device=device),
+            tiles=allocate_tiles(rows if tiled and not is_large(n, d) else 0, n, d),
             n_items=full(0, i), n_features=full(0, i), n_classes=full(0, i),
             labelled=full(0, b, n), y=full(-1, i, n), order=full(-1, i, m), XL=full(0, f, m, d), yL=full(-1, i, m),
             count=full(0, i), initial=full(0, i), seen=full(0, b, c), proba=full(0, f, c, n), top1=full(0, f, n),
@@ -169,15 +174,20 @@ class PoolArrays:
 
     def grown(self, rows: int) -> PoolArrays:
         """A copy with room for `rows` campaigns."""
-        arrays: dict[str, Any] = {f.name: grow(getattr(self, f.name), rows) for f in fields(self) if f.name != "X"}
+        apart = ("X",) if len(self.tiles) else ("X", "tiles")
+        arrays: dict[str, Any] = {
+            f.name: grow(getattr(self, f.name), rows) for f in fields(self) if f.name not in apart
+        }
         arrays["X"] = grown_storage(self.X, rows)
+        arrays.setdefault("tiles", self.tiles)
         return PoolArrays(**arrays)
 
     def clear(self, row: int) -> None:
         """Empty one row."""
         arrays = vars(self.numpy if self.X.device.type == "cpu" else self)  # numpy's writes cost a tenth of torch's
         for f in fields(self):
-            arrays[f.name][row] = -1 if f.name in ("y", "order", "yL") else 0
+            if f.name != "tiles":  # written whole by `load`
+                arrays[f.name][row] = -1 if f.name in ("y", "order", "yL") else 0
 
 
 def grow(array: Array, rows: int) -> Array:

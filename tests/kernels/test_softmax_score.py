@@ -10,6 +10,7 @@ import torch
 
 from al_gym import kernels
 from al_gym.learners import softmax_score as torch_score
+from al_gym.pool.tiles import allocate_tiles, write_tiles
 
 SHAPES = [(4, 300, 6, 5), (3, 129, 33, 2), (3, 1, 1, 3), (2, 500, 64, 20)]
 
@@ -135,3 +136,20 @@ def test_batch_mates_change_no_bit(scorer):
     for row in (1, 0):
         scorer.score_softmax(**block, **alone, rows=torch.tensor([row]))
     assert all(torch.equal(together[name], alone[name]) for name in together)
+
+
+@pytest.mark.skipif(not kernels.available(), reason="numba is not installed")
+@pytest.mark.parametrize("shape", SHAPES)
+def test_tiles_change_no_bit(shape):
+    scorer, block, plain, tiled = kernels.load("softmax_score"), models(shape), outputs(shape), outputs(shape)
+    tiles = allocate_tiles(*shape[:3]).fill_(float("nan"))  # `write_tiles` leaves nothing of it
+    for row in range(shape[0]):
+        write_tiles(block["X"][row].numpy(), tiles[row].numpy())
+    scorer.score_softmax(**block, **plain)
+    scorer.score_softmax(**{**block, "X": tiles}, **tiled)
+    assert all(torch.equal(plain[name], tiled[name]) for name in plain)
+    y = torch.randint(0, shape[3], shape[:2], generator=torch.Generator().manual_seed(0))
+    rest = [block[name] for name in ("n_items", "n_features", "seen", "W")]
+    hits = scorer.class_hits_softmax(block["X"], y, *rest)
+    assert hits.sum() > 0
+    assert torch.equal(hits, scorer.class_hits_softmax(tiles, y, *rest))
