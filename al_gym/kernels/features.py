@@ -13,6 +13,9 @@ from al_gym.pool.view import PoolView
 
 Array = Any
 BINS = 128
+_REDUCE = {"contract", "nsz", "reassoc"}
+_CHUNK = 256
+"""Items whose bins are found together, which vectorises; counting them does not."""
 
 
 @njit(cache=True, nogil=True)
@@ -35,38 +38,68 @@ def _bin(value: float, bins: int) -> int:
     return min(max(int(value * np.float32(bins)), 0), bins - 1)
 
 
+@njit(cache=True, nogil=True, fastmath=_REDUCE)
+def _bins(values: Array, scale: np.float32, labelled: Array, out: Array) -> np.float32:
+    """Write the bin of each of `values` over `scale`, BINS for labelled items; returns the sum of the others."""
+    total = np.float32(0)
+    for i in range(len(values)):
+        value = values[i] / scale
+        at = np.int32(value * np.float32(BINS))
+        at = min(max(at, np.int32(0)), np.int32(BINS - 1))
+        out[i] = np.int32(BINS) if labelled[i] else at
+        total += np.float32(0) if labelled[i] else value
+    return total
+
+
+@njit(cache=True, nogil=True, fastmath=_REDUCE)
+def _sums(top1: Array, predicted: Array, previous: Array, labelled: Array) -> tuple[np.float32, int, int]:
+    """Over the unlabelled items: the sum of `top1`, how many predictions have changed, how many items there are."""
+    total, flips, count = np.float32(0), np.int32(0), np.int32(0)
+    for i in range(len(top1)):
+        free = not labelled[i]
+        total += top1[i] if free else np.float32(0)
+        flips += np.int32(free and predicted[i] != previous[i])
+        count += np.int32(free)
+    return total, flips, count
+
+
 @njit(cache=True, nogil=True)
 def _uncertainty(
     entropy: Array, top1: Array, top2: Array, predicted: Array, previous: Array, labelled: Array, seen: Array,
     n_items: Array, rows: Array, levels: Array, out: Array,
 ) -> None:  # fmt: skip
-    by_entropy, by_margin = np.zeros(BINS, np.int64), np.zeros(BINS, np.int64)
+    by_entropy, by_margin = np.zeros(BINS + 1, np.int64), np.zeros(BINS + 1, np.int64)
+    margin, bins = np.empty(_CHUNK, np.float32), np.empty(_CHUNK, np.int32)
     width = len(levels)
     for g in range(len(rows)):
         row = rows[g]
         most = np.float32(np.log(np.float32(max(seen[row].sum(), 2))))
         count, sums, flips = 0, np.zeros(3), 0
-        for i in range(n_items[row]):
-            if labelled[row, i]:
-                continue
-            e, m = entropy[row, i] / most, top1[row, i] - top2[row, i]
-            by_entropy[_bin(e, BINS)] += 1
-            by_margin[_bin(m, BINS)] += 1
-            sums[0] += e
-            sums[1] += m
-            sums[2] += top1[row, i]
-            flips += predicted[row, i] != previous[row, i]
-            count += 1
+        for start in range(0, n_items[row], _CHUNK):
+            end = min(start + _CHUNK, n_items[row])
+            known, size = labelled[row, start:end], end - start
+            sums[0] += _bins(entropy[row, start:end], most, known, bins)
+            for i in range(size):
+                by_entropy[bins[i]] += 1
+            for i in range(size):
+                margin[i] = top1[row, start + i] - top2[row, start + i]
+            sums[1] += _bins(margin[:size], np.float32(1), known, bins)
+            for i in range(size):
+                by_margin[bins[i]] += 1
+            total, changed, free = _sums(
+                top1[row, start:end], predicted[row, start:end], previous[row, start:end], known
+            )
+            sums[2], flips, count = sums[2] + total, flips + changed, count + free
         n = max(count, 1)
         out[g, 0] = sums[0] / n
-        _quantiles(by_entropy, count, levels, out[g, 1 : 1 + width])
+        _quantiles(by_entropy[:BINS], count, levels, out[g, 1 : 1 + width])
         out[g, 1 + width] = sums[1] / n
-        _quantiles(by_margin, count, levels, out[g, 2 + width : 2 + 2 * width])
+        _quantiles(by_margin[:BINS], count, levels, out[g, 2 + width : 2 + 2 * width])
         out[g, 2 + 2 * width] = sums[2] / n
         out[g, 3 + 2 * width] = flips / n
 
 
-@njit(cache=True, nogil=True)
+@njit(cache=True, nogil=True, fastmath=_REDUCE)
 def _class_means(
     proba: Array, yL: Array, labelled: Array, count: Array, n_classes: Array, n_items: Array, rows: Array,
     labels: Array, predicted: Array,

@@ -26,31 +26,36 @@ def mix(z: np.uint64) -> np.uint64:
 
 
 @njit(cache=True, nogil=True)
-def uniform(key: np.uint64, item: int, draw: int) -> float:
-    """`Stream.uniform(...)[task, item]` for a task's stream key."""
-    base = mix(key + np.uint64(draw) * _M1)
+def _draw(base: np.uint64, item: int) -> float:
+    """`uniform` of an item, from what all items of a task and draw share."""
     return (mix(base + np.uint64(item) * _GOLDEN) >> _11) * 2.0**-53
 
 
 @njit(cache=True, nogil=True)
-def _before(score: NDArray[np.float32], key: np.uint64, a: int, b: int) -> bool:
-    """Whether item a is taken before item b."""
-    if score[a] != score[b]:
-        return score[a] > score[b]
-    return uniform(key, a, 0) > uniform(key, b, 0)
+def uniform(key: np.uint64, item: int, draw: int) -> float:
+    """`Stream.uniform(...)[task, item]` for a task's stream key."""
+    return _draw(mix(key + np.uint64(draw) * _M1), item)
 
 
 @njit(cache=True, nogil=True)
-def _sift(heap: NDArray[np.int64], size: int, at: int, score: NDArray[np.float32], key: np.uint64) -> None:
+def _before(score: NDArray[np.float32], base: np.uint64, a: int, b: int) -> bool:
+    """Whether item a is taken before item b."""
+    if score[a] != score[b]:
+        return score[a] > score[b]
+    return _draw(base, a) > _draw(base, b)
+
+
+@njit(cache=True, nogil=True)
+def _sift(heap: NDArray[np.int64], size: int, at: int, score: NDArray[np.float32], base: np.uint64) -> None:
     """Restore the heap, whose root is the item taken last, from position `at` down."""
     item = heap[at]
     while True:
         child = 2 * at + 1
         if child >= size:
             break
-        if child + 1 < size and _before(score, key, heap[child], heap[child + 1]):
+        if child + 1 < size and _before(score, base, heap[child], heap[child + 1]):
             child += 1
-        if not _before(score, key, item, heap[child]):
+        if not _before(score, base, item, heap[child]):
             break
         heap[at] = heap[child]
         at = child
@@ -61,8 +66,11 @@ def _sift(heap: NDArray[np.int64], size: int, at: int, score: NDArray[np.float32
 def _top_k_task(
     score: NDArray[np.float32], candidates: NDArray[np.bool_], k: int, key: np.uint64, heap: NDArray[np.int64]
 ) -> None:
-    """Fill `heap[:k]` with the k first candidates, in order: a heap of the best so far, then sorted in place."""
-    size, worst = 0, np.float32(0)
+    """Fill `heap[:k]` with the k first candidates, in order: a heap of the best so far, then sorted in place.
+
+    `worst` and `noise` are score and draw of its root, the item taken last.
+    """
+    size, worst, noise, base = 0, np.float32(0), 0.0, mix(key)
     for item in range(len(score)):
         if not candidates[item]:
             continue
@@ -71,15 +79,15 @@ def _top_k_task(
             size += 1
             if size == k:
                 for at in range(k // 2 - 1, -1, -1):
-                    _sift(heap, k, at, score, key)
-                worst = score[heap[0]]
-        elif score[item] >= worst and _before(score, key, item, heap[0]):
+                    _sift(heap, k, at, score, base)
+                worst, noise = score[heap[0]], _draw(base, heap[0])
+        elif score[item] > worst or (score[item] == worst and _draw(base, item) > noise):
             heap[0] = item
-            _sift(heap, k, 0, score, key)
-            worst = score[heap[0]]
+            _sift(heap, k, 0, score, base)
+            worst, noise = score[heap[0]], _draw(base, heap[0])
     for last in range(k - 1, 0, -1):
         heap[0], heap[last] = heap[last], heap[0]
-        _sift(heap, last, 0, score, key)
+        _sift(heap, last, 0, score, base)
 
 
 @njit(cache=True, nogil=True)

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from al_gym.kernels.blas import FASTMATH
+from al_gym.kernels.blas import FASTMATH, INLINED
 from al_gym.kernels.elementwise import exp, log32
 from al_gym.kernels.product import HALF, Floats, product
 from al_gym.kernels.stamp import sources_stamp
@@ -92,7 +92,7 @@ def _load(seen: Floats, W: Floats, n: int, tiled: bool, model: Model) -> int:
     return k
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _logits(X: Floats, start: int, model: Model, k: int, n: int, tile: Tile, size: int) -> None:
     """`tile.logit` of `size` items from `start` on, without intercepts; X is one row of the block."""
     z = tile.logit
@@ -106,7 +106,7 @@ def _logits(X: Floats, start: int, model: Model, k: int, n: int, tile: Tile, siz
                 z[c, i] = tile.turned[i, c]
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _rank(model: Model, k: int, tile: Tile) -> None:
     """Add the intercepts; the largest and second largest logits, and the winner."""
     z, best, second, winner = tile.logit, tile.best, tile.second, tile.winner
@@ -125,7 +125,7 @@ def _rank(model: Model, k: int, tile: Tile) -> None:
             best[i] = max(best[i], v)
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _soften(tile: Tile, k: int) -> None:
     """Logits become exponentials; `total` is the largest probability, `second` the next, `spread` the entropy."""
     z, best, second, total, spread = tile.logit, tile.best, tile.second, tile.total, tile.spread
@@ -146,14 +146,14 @@ def _soften(tile: Tile, k: int) -> None:
         total[i] = inverse
 
 
-@nb.njit(error_model="numpy")
+@nb.njit(**INLINED)
 def _copy(source: Floats, out: Floats) -> None:
     """Fill `out` from the start of `source` (numba's slice assignment takes seconds to compile)."""
     for i in range(out.size):
         out[i] = source[i]
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _multiply(a: Floats, b: Floats, out: Floats) -> None:
     """Fill `out` with products of the first entries."""
     for i in range(out.size):
@@ -197,7 +197,7 @@ def _score_rows(
         predicted[row : row + 1, items:] = 0
 
 
-@nb.njit(fastmath=FASTMATH, error_model="numpy")
+@nb.njit(**INLINED)
 def _count_hits(winner: NDArray[np.int32], y: Ints, model: Model, k: int, hits: Ints) -> None:
     """Add to `hits` how many items have their label, `y`, for a winner, by class; `winner` is overwritten."""
     for i in range(y.size):
