@@ -5,13 +5,16 @@
 
 Each policy is UHerding with a shrinking radius over unit-length features and all candidates, but for one thing: it is
 told which items the model gets wrong (`errors`), or which items are of one class (`classes`), or it puts in place of
-the latter the agreement of the model's own answers, which needs no label (`agreement`).
+the latter the agreement of the model's own answers, which needs no label (`agreement`). `ratio` is `agreement`, told
+how often each class occurs in the pool: gains are multiplied by the square root of how much too rare the expected class
+of an item is among the labels.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,8 +36,8 @@ RAW = ROOT / "benchmarks" / "results" / "policy_search" / "ceilings.csv.gz"
 PAGE = ROOT / "docs" / "model-card.md"
 SEEDS = 4
 PLAIN = "UHerding"
-TOLD = {PLAIN: "nothing", "agreement": "nothing: the model's own answers", "errors": "which items the model gets wrong",
-        "classes": "which items are of one class"}  # fmt: skip
+TOLD = {PLAIN: "nothing", "errors": "which items the model gets wrong", "agreement": "nothing: the model's own answers",
+        "ratio": "the same, and how often each class occurs", "classes": "which items are of one class"}  # fmt: skip
 Array = NDArray[np.float64]
 
 
@@ -75,12 +78,17 @@ class Told(Policy):
         kernel = _kernel(X, known)
         if self.what == "classes":
             kernel *= hidden[:n, None] == hidden[None, :n]
-        elif self.what == "agreement":
+        elif self.what in ("agreement", "ratio"):
             kernel *= np.square(np.sqrt(p) @ np.sqrt(p).T)
+        share, counts = np.bincount(hidden[:n], minlength=c) / n, np.bincount(hidden[known], minlength=c) + 0.5
         allowed, covered, picked = view.candidates[row, :n].numpy().copy(), kernel[known].max(0), []
         for _ in range(k):
-            gain = np.where(allowed, np.maximum(kernel - covered, 0) @ u, -1)
+            gain = np.maximum(kernel - covered, 0) @ u
+            if self.what == "ratio":
+                gain *= np.sqrt(p @ ((share * counts.sum() + 0.5) / counts))
+            gain[~allowed] = -1
             picked.append(int(gain.argmax()))
+            counts += p[picked[-1]]
             allowed[picked[-1]] = False
             covered = np.maximum(covered, kernel[picked[-1]])
         return picked
@@ -96,10 +104,10 @@ def _kernel(X: Array, known: NDArray[np.int64]) -> Array:
     return kernel
 
 
-def run(data: str, datasets: str) -> pd.DataFrame:
-    """One row a campaign: dataset, seed, policy, aulc."""
+def run(data: str, datasets: str, what: Sequence[str]) -> pd.DataFrame:
+    """One row a campaign of the policies `what`: dataset, seed, policy, aulc."""
     result = al_gym.evaluate(
-        {what: Told(what) for what in TOLD}, data=data, datasets=datasets, seeds=SEEDS, jobs=1, progress=True
+        {name: Told(name) for name in what}, data=data, datasets=datasets, seeds=SEEDS, jobs=1, progress=True
     )
     rows = campaign_table(result.results, result.summary["budgets"])
     return rows[["dataset", "seed", "policy", "aulc"]].round(6)
@@ -123,9 +131,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", help="folder of datasets; with it the policies run")
     parser.add_argument("--datasets", help="file with one name a line")
+    parser.add_argument("--only", choices=TOLD, action="append", help="a policy to run; the rows of the others stay")
     options = parser.parse_args()
     if options.data:
-        run(options.data, options.datasets).to_csv(RAW, index=False, compression={"method": "gzip", "mtime": 0})
+        what = options.only or list(TOLD)
+        rows = run(options.data, options.datasets, what)
+        if options.only:
+            old = pd.read_csv(RAW)
+            rows = pd.concat([old[~old["policy"].isin(what)], rows], ignore_index=True)
+        rows.to_csv(RAW, index=False, compression={"method": "gzip", "mtime": 0})
     page = fill(PAGE.read_text(encoding="utf-8"), {"ceilings": ceilings(pd.read_csv(RAW))})
     PAGE.write_text(page, encoding="utf-8")
 
