@@ -1,8 +1,8 @@
-"""Fill the tables of docs/performance.md from the raw files of the five measurements.
+"""Fill the tables of docs/performance.md from the raw files of the six measurements.
 
     python benchmarks/performance.py
 
-Raw: benchmarks/results/{throughput,growth,profile_training,floor,counts}.json; see the scripts of these names.
+Raw: benchmarks/results/{throughput,growth,profile_training,floor,tiles,counts}.json; see the scripts of these names.
 """
 
 from __future__ import annotations
@@ -195,6 +195,27 @@ def counts(content: dict[str, Any]) -> str:
     return table(heads, [[cell, *(f"{v:,}" for v in values.values())] for cell, values in content.items()])
 
 
+def tiles(content: list[dict[str, Any]]) -> str:
+    """Scores and hits from rows and from tiles."""
+    heads = [
+        "pool: items x features, classes",
+        "scores from rows",
+        "from tiles",
+        "ratio",
+        "hits from rows",
+        "from tiles",
+        "ratio",
+    ]
+    lines = []
+    for row in content:
+        cells = [f"{row['items']:,} x {row['features']}, {row['classes']}"]
+        for call in ("scores", "hits"):
+            plain, tiled = (row["microseconds"][f"{call}, {layout}"] for layout in ("rows", "tiles"))
+            cells += [f"{plain:.1f}", f"{tiled:.1f}", times(plain / tiled)]
+        lines.append(cells)
+    return table(heads, lines) + "\nMicroseconds a pool; hits are the right predictions, which validation counts.\n"
+
+
 def blocks() -> dict[str, str]:
     """Name of a table -> Markdown."""
     t, training = Throughput(raw("throughput")), raw("profile_training")
@@ -205,7 +226,7 @@ def blocks() -> dict[str, str]:
         "targets": table(["what", "target", "measured", "met"], met) + where,
         "rates": rates(t), "accuracy": accuracy(t), "vector": vector(t), "suite": suite(t),
         "profile": profile(training), "floor": floors(raw("floor")),
-        "growth": growth(raw("growth")), "counts": counts(raw("counts")),
+        "growth": growth(raw("growth")), "counts": counts(raw("counts")), "tiles": tiles(raw("tiles")),
     }  # fmt: skip
 
 
