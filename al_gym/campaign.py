@@ -235,8 +235,8 @@ class Campaign:
     def _groups(self, slots: Ints) -> Iterator[tuple[Ints, _Block, Tensor]]:
         """Positions within `slots`, block, and rows, for each block that holds some of them."""
         blocks = self._block[slots]
-        for index in np.unique(blocks):
-            at = np.nonzero(blocks == index)[0]
+        for index in np.flatnonzero(np.bincount(blocks)):
+            at = np.flatnonzero(blocks == index)
             yield at, self._order[index], torch.from_numpy(self._row[slots[at]]).to(self.device)
 
     def _refit(self, slots: Ints, block: _Block, rows: Tensor) -> None:

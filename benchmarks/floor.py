@@ -10,6 +10,7 @@ floating-point operations and bytes that its method cannot do without, at the tr
 - fit: from m labels, n features, k classes and the iterations that the fit took. With d = min(m, n): the curvature
   d m n and its inverse d^3 once; each iteration multiplies k rows by the inverse (2 k d^2), makes logits (2 k m d) and,
   over features, a gradient (2 k m n), and takes k m exponentials of 16 operations. Bytes: features of labels, weights.
+  Two classes are one logit (k = 1).
 - scores: 2 k n operations an item of the pool and k exponentials; its features are read, and k probabilities and four
   numbers written.
 - validation: 2 k n operations an item of the holdout; its features are read.
@@ -59,7 +60,7 @@ class Work:
 
 def fit_work(m: Any, n: Any, k: Any, iterations: Any) -> tuple[Any, Any]:
     """Operations and bytes of fits: labels, features, classes seen, iterations; one entry a fit."""
-    d, span = (m < n) * m + (m >= n) * n, m <= n
+    d, span, k = (m < n) * m + (m >= n) * n, m <= n, k - (k == 2)
     once = d * m * n + d**3 + 2 * k * m * n + span * 2 * k * m * n
     each = 2 * k * d**2 + 2 * k * m * d + ~span * 2 * k * m * n + EXPONENTIAL * k * m
     return once + iterations * each, 4 * (m * n + 2 * k * (n + 1))

@@ -38,8 +38,9 @@ class Fit(NamedTuple):
         X: item-major features, as stored.
         turned: (features, width) the same feature-major; F itself over features.
         rows: (items, stride) a copy of X with zeros beyond n; over features only.
-        label: (items,) int64 among the classes seen.
+        label: (items,) int64 among `classes`, or -1 for the class that has no logit.
         classes, items, n, stride, width: sizes; n is the number of coefficients of a class.
+        binary: whether there is one more class, whose logit is 0 (two classes seen are one logit).
         span: whether coefficients belong to items (E is D @ K) or to features (E is D).
         penalty: L2 weight.
     """
@@ -58,6 +59,7 @@ class Fit(NamedTuple):
     n: int
     stride: int
     width: int
+    binary: bool
     span: bool
     penalty: float
 
@@ -78,7 +80,7 @@ def _take(work: Floats, used: Ints, rows: int, columns: int) -> Floats:
 
 @nb.njit(**INLINED)
 def carve(
-    work: Floats, X: Floats, label: Ints, classes: int, features: int, span: bool, penalty: float
+    work: Floats, X: Floats, label: Ints, classes: int, binary: bool, features: int, span: bool, penalty: float
 ) -> tuple[Fit, Preconditioner]:
     """The buffers of one fit; those whose padding is read and that are not written whole are zeroed."""
     used = np.zeros(1, np.int64)
@@ -101,7 +103,8 @@ def carve(
     turned = _take(work, used, features, width) if span else F
     rows = _take(work, used, 1 if span else items, stride)
     scratch = _take(work, used, 1 if span else n, width)
-    fit = Fit(F, vector, logit, item, loop, X, turned, rows, label, classes, items, n, stride, width, span, penalty)
+    sizes = classes, items, n, stride, width
+    fit = Fit(F, vector, logit, item, loop, X, turned, rows, label, *sizes, binary, span, penalty)
     return fit, Preconditioner(inverse, column, scratch, panel, weight)
 
 

@@ -97,9 +97,22 @@ def _classes(seen: Floats, y: Ints, found: Ints, label: Ints) -> int:
 
 @nb.njit(**INLINED)
 def _copy_weights(W: Floats, weights: Floats, found: Ints, k: int, n: int, store: bool) -> None:
-    """Copy between the classes seen in W and the first `k` rows of `weights`; `store` writes W, zero elsewhere."""
+    """Copy between the classes seen in W and the first `k` rows of `weights`; `store` writes W, zero elsewhere.
+
+    Of two classes the first row holds the difference, half of which, with either sign, W holds.
+    """
     if store:
         W[:] = 0
+    if k == 2:
+        one, other, w, half = W[found[1]], W[found[0]], weights[0], W.dtype.type(0.5)
+        for j in range(n + 1):
+            at = j if j < n else len(w) - 1
+            if store:
+                one[at] = half * w[at]
+                other[at] = -half * w[at]
+            else:
+                w[at] = one[at] - other[at]
+        return
     for r in range(k):
         here, there = (weights[r], W[found[r]]) if store else (W[found[r]], weights[r])
         for j in range(n):
@@ -136,8 +149,11 @@ def _entry(stamp: str) -> Callable[..., Ints]:
             _copy_weights(W[row], weights, found, k, n, False)
             if k > 1:
                 span = items <= SPAN_SHARE * n
-                strength = penalty[row] * 2 if k == 2 else penalty[row]
-                fit, pre = carve(work, features[row], label, k, n, span, strength)
+                binary = k == 2
+                if binary:
+                    for i in range(items):
+                        label[i] -= 1
+                fit, pre = carve(work, features[row], label, 1 if binary else k, binary, n, span, penalty[row])
                 reach = _tightened(tol, _square(features[row], items, n) / items, items, penalty[row])
                 if not refuse or reach >= FLOAT64_BELOW:
                     warm = _load(fit, weights, n)

@@ -64,12 +64,23 @@ def map_logits(fit: Fit, vector: Floats, out: Floats) -> None:
 
 
 @nb.njit(**INLINED)
-def _exponentials(z: Floats, q: Floats, step: float, p: Floats, top: Floats, norm: Floats, first: Floats) -> None:
-    """Write p = exp(z + step q - top), with `top` the largest of an item; norm = their sums, first = those of p q."""
+def _exponentials(
+    z: Floats, q: Floats, step: float, binary: bool, p: Floats, top: Floats, norm: Floats, first: Floats
+) -> None:
+    """Write p = exp(z + step q - top), with `top` the largest of an item; norm = their sums, first = those of p q.
+
+    With `binary` one more class has the logit 0.
+    """
     for i in range(z.shape[1]):
         top[i] = z[0, i] + step * q[0, i]
-        norm[i] = 0
         first[i] = 0
+    if binary:
+        for i in range(z.shape[1]):
+            top[i] = max(top[i], z.dtype.type(0))
+            norm[i] = exp(-top[i])
+    else:
+        for i in range(z.shape[1]):
+            norm[i] = 0
     for c in range(1, len(z)):
         for i in range(z.shape[1]):
             top[i] = max(top[i], z[c, i] + step * q[c, i])
@@ -86,7 +97,7 @@ def evaluate(fit: Fit, t: float) -> float:
     """The mean of Q under the softmax at Z + t Q, summed over items; leaves exponentials in P."""
     z, q, p = fit.logit[Z], fit.logit[Q], fit.logit[P]
     top, norm, first = fit.item[0], fit.item[1], fit.item[2]
-    _exponentials(z, q, z.dtype.type(t), p, top, norm, first)
+    _exponentials(z, q, z.dtype.type(t), fit.binary, p, top, norm, first)
     slope = z.dtype.type(0)
     for i in range(fit.items):
         norm[i] = 1 / norm[i]
@@ -117,7 +128,8 @@ def _bend(fit: Fit, residuals: bool) -> float:
     bend = q.dtype.type(0)
     if residuals:
         for i in range(fit.items):
-            bend += second[i] - first[i] * (first[i] + 2 * q[fit.label[i], i])
+            own = q[fit.label[i], i] if fit.label[i] >= 0 else q.dtype.type(0)
+            bend += second[i] - first[i] * (first[i] + 2 * own)
     else:
         for i in range(fit.items):
             mean = first[i] * norm[i]
@@ -165,7 +177,8 @@ def _gradient(fit: Fit) -> None:
     p, g = fit.logit[P], fit.vector[G]
     size = fit.classes * fit.stride
     for i in range(fit.items):
-        p[fit.label[i], i] -= 1
+        if fit.label[i] >= 0:
+            p[fit.label[i], i] -= 1
     if fit.span:
         _scale(1.0, p.reshape(-1), g[:size])
     else:
@@ -227,7 +240,8 @@ def _line_search(fit: Fit, slope: float) -> float:
     e = fit.vector[E if fit.span else D, :size]
     quadratic, linear = fit.penalty * dot(e, fit.vector[D, :size]), fit.penalty * dot(e, fit.vector[V, :size])
     for i in range(fit.items):
-        linear -= q[fit.label[i], i]
+        if fit.label[i] >= 0:
+            linear -= q[fit.label[i], i]
     t, low, high = -slope / max(_bend(fit, True) + quadratic, 1e-30), 0.0, np.inf
     for trial in range(LINE_SEARCH_STEPS):
         here = evaluate(fit, t) + linear + t * quadratic
