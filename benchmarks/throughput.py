@@ -114,7 +114,10 @@ def native_rows(name: str, dataset: Any, strategy: str, counts: tuple[int, ...])
                 continue
             arguments = settings(dataset, strategy, features)
             env = gym.make_vec("al_gym/Strategy-v0", num_envs=num_envs, autoreset_mode="Disabled", **arguments)
-            rate, accuracy = time_env(env, num_envs, max(1, 64 // num_envs))
+            episodes = (
+                64 // num_envs if num_envs < 64 else max(2, 512 // num_envs)
+            )  # one would last a tenth of a second
+            rate, accuracy = time_env(env, num_envs, episodes)
             rows.append(Row(f"al_gym ({kind})", name, strategy, num_envs, rate, accuracy))
             env.close()
     return rows
