@@ -81,6 +81,6 @@ def same_pool(arrays: PoolArrays, copies: int, seed: int = 1) -> PoolArrays:
     for name, value in vars(grown).items():
         if name == "key":
             value[:] = np.random.default_rng(seed).integers(2**63, size=len(value)).astype(np.uint64)
-        else:
+        elif len(value):  # there are no tiles here
             value[:] = value[0].clone()
     return grown
