@@ -60,7 +60,7 @@ class Work:
 
 def fit_work(m: Any, n: Any, k: Any, iterations: Any) -> tuple[Any, Any]:
     """Operations and bytes of fits: labels, features, classes seen, iterations; one entry a fit."""
-    d, span, k = (m < n) * m + (m >= n) * n, m <= n, k - (k == 2)
+    d, span, k = (m < n) * m + (m >= n) * n, m <= n, k - (k == 2) * 1
     once = d * m * n + d**3 + 2 * k * m * n + span * 2 * k * m * n
     each = 2 * k * d**2 + 2 * k * m * d + ~span * 2 * k * m * n + EXPONENTIAL * k * m
     return once + iterations * each, 4 * (m * n + 2 * k * (n + 1))
