@@ -128,12 +128,13 @@ class _Block:
         n, d = len(task.pool), task.dataset.n_features
         pool, hidden = self.pool, self.hidden
         if pool.X.device.type == "cpu":
-            holdout, labels = task.fill(pool.X[row, :n, :d].numpy())
+            X = pool.numpy.X[row, :n, :d]
+            holdout, labels = task.fill(X)
+            if pool.numpy.tiles.size:
+                write_tiles(X, pool.numpy.tiles[row])
         else:
             X, holdout, labels = task.arrays()
             pool.X[row, :n, :d] = torch.from_numpy(X)
-        if len(pool.tiles):
-            write_tiles(pool.X[row, :n, :d].numpy(), pool.tiles[row].numpy())
         v = len(labels)
         pool.n_items[row], pool.n_features[row], pool.n_classes[row] = n, d, task.dataset.n_classes
         pool.budget[row] = budget

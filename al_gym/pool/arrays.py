@@ -185,9 +185,9 @@ class PoolArrays:
     def clear(self, row: int) -> None:
         """Empty one row."""
         arrays = vars(self.numpy if self.X.device.type == "cpu" else self)  # numpy's writes cost a tenth of torch's
-        for f in fields(self):
-            if f.name != "tiles":  # written whole by `load`
-                arrays[f.name][row] = -1 if f.name in ("y", "order", "yL") else 0
+        for name, array in arrays.items():
+            if name != "tiles":  # a new campaign writes them whole
+                array[row] = -1 if name in ("y", "order", "yL") else 0
 
 
 def grow(array: Array, rows: int) -> Array:

@@ -26,7 +26,7 @@ def write_tiles(X: NDArray[np.float32], out: NDArray[np.float32]) -> None:
     whole = n // TILE
     out[whole:] = 0
     out[:whole, d:] = 0
-    out[:whole, :d] = X[: whole * TILE].reshape(whole, TILE, d).transpose(0, 2, 1)
+    out[:whole, :d] = X[: whole * TILE].reshape(whole, TILE, d).swapaxes(1, 2)
     if n % TILE:
         out[whole, :d, : n % TILE] = X[whole * TILE :].T
 
