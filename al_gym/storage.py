@@ -32,7 +32,7 @@ def block_rows(features: int) -> int:
 
 def feature_storage(rows: int, *shape: int, device: torch.device) -> Tensor:
     """(rows, *shape) float32 zeros: on the CPU and if large, in a file in Python's temporary folder (TMPDIR)."""
-    if device.type != "cpu" or not is_large(*shape):
+    if device.type != "cpu" or not is_large(prod(shape), 1):
         return torch.zeros(rows, *shape, device=device)
     size = 4 * rows * prod(shape)
     with tempfile.TemporaryFile(prefix="al_gym-pool-") as file:

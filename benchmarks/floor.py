@@ -105,20 +105,20 @@ def counted(work: Work) -> Iterator[None]:
     nearest, means, matrices = geometry.update_nearest, geometry.neighbour_means, geometry.kernel_matrices
 
     def nearest_all(
-        XT: Any, rows: Any, items: Any, features: Any, order: Any, count: Any, done: Any, near: Any
+        tiles: Any, rows: Any, items: Any, features: Any, order: Any, count: Any, done: Any, near: Any
     ) -> None:
         new = count[rows] - done[rows]
-        seconds = timed(nearest, XT, rows, items, features, order, count, done, near)[1]
+        seconds = timed(nearest, tiles, rows, items, features, order, count, done, near)[1]
         size = items[rows] * features[rows]
         work.add(DISTANCES, 2 * new * size, 4 * size, seconds)
 
-    def means_all(XT: Any, rows: Any, items: Any, features: Any, *rest: Any) -> None:
-        seconds = timed(means, XT, rows, items, features, *rest)[1]
+    def means_all(tiles: Any, rows: Any, items: Any, features: Any, *rest: Any) -> None:
+        seconds = timed(means, tiles, rows, items, features, *rest)[1]
         size = items[rows] * features[rows]
         work.add(DISTANCES, items[rows] * size, 4 * size, seconds)
 
-    def matrices_all(XT: Any, rows: Any, items: Any, features: Any, *rest: Any) -> None:
-        seconds = timed(matrices, XT, rows, items, features, *rest)[1]
+    def matrices_all(tiles: Any, rows: Any, items: Any, features: Any, *rest: Any) -> None:
+        seconds = timed(matrices, tiles, rows, items, features, *rest)[1]
         size = items[rows] * features[rows]
         work.add(DISTANCES, items[rows] * size, 4 * (size + items[rows] ** 2), seconds)
 

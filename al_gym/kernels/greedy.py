@@ -9,9 +9,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from al_gym.kernels.geometry import approach, column, squared_distance, width_of
+from al_gym.kernels.distance import copy_item, tile_distances
+from al_gym.kernels.geometry import squared_distance
+from al_gym.kernels.product import product
 from al_gym.kernels.select import uniform
 from al_gym.kernels.stamp import njit
+from al_gym.pool.tiles import TILE
 
 Floats = NDArray[np.float32]
 Doubles = NDArray[np.float64]
@@ -33,30 +36,77 @@ def _first_best(score: Floats, items: Ints, size: int, key: np.uint64) -> int:
     return best
 
 
+@njit(cache=True, nogil=True, fastmath={"nsz", "reassoc", "nnan"})
+def _approach(d2: Floats, near: Floats) -> np.float32:
+    """Lower `near` to d2 where that is less and near is not -1 (no candidate); returns the largest that is left."""
+    top = np.float32(-1)
+    for j in range(len(near)):
+        near[j] = d2[j] if d2[j] < near[j] else near[j]
+        top = max(top, near[j])
+    return top
+
+
+@njit(cache=True, nogil=True)
+def _farthest(near: Floats, tops: Floats, key: np.uint64) -> int:
+    """The item of the largest `near`, equal ones by their keyed noise; `tops` are the largest of each tile."""
+    top = tops.max()
+    best = -1
+    for t in range(len(tops)):
+        if tops[t] == top:
+            for item in range(t * TILE, min((t + 1) * TILE, len(near))):
+                if near[item] == top and (best < 0 or uniform(key, item, 0) > uniform(key, best, 0)):
+                    best = item
+    return best
+
+
+@njit(cache=True, nogil=True)
+def _spread_over_pool(
+    tiles: Floats, d: int, near: Floats, k: int, key: np.uint64, first: int, z: Floats, d2: Floats, out: Ints
+) -> None:
+    """K-center picks into out[:k] where `near` (n,) is -1 for items that are no candidates; near is overwritten."""
+    tops = np.empty((len(near) + TILE - 1) // TILE, np.float32)
+    for t in range(len(tops)):
+        tops[t] = near[t * TILE : (t + 1) * TILE].max()
+    for pick in range(k):
+        item = first if pick == 0 and first >= 0 else _farthest(near, tops, key)
+        out[pick] = item
+        near[item] = -1
+        if pick + 1 < k:
+            copy_item(tiles, item, z[0, :d])
+            for t in range(len(tops)):
+                tile_distances(1, d, z, tiles[t], d2, 0)
+                tops[t] = _approach(d2[0], near[t * TILE : (t + 1) * TILE])
+
+
 @njit(cache=True, nogil=True)
 def k_center(
-    X: Floats, XT: Floats, rows: Ints, n_items: Ints, n_features: Ints, nearest: Floats, allowed: Bools, k: Ints,
+    X: Floats, tiles: Floats, rows: Ints, n_items: Ints, n_features: Ints, nearest: Floats, allowed: Bools, k: Ints,
     keys: Keys, first: Ints, out: Ints,
 ) -> None:  # fmt: skip
     """See `al_gym.strategies.greedy.k_center_greedy`.
 
-    `first` below 0 asks for the farthest item. XT holds the features of X item-last: with it the distances to a
+    `first` below 0 asks for the farthest item. `tiles` holds the features of X in tiles: with it the distances to a
     whole pool are faster; for a few candidates X is.
     """
     items, near = np.empty(X.shape[1], np.int64), np.empty(X.shape[1], np.float32)
-    z, d2 = np.empty(X.shape[2], np.float32), np.empty(X.shape[1], np.float32)
+    z, d2 = np.empty((1, X.shape[2]), np.float32), np.empty((1, TILE), np.float32)
     for task in range(len(rows)):
         row = rows[task]
-        n, width = n_items[row], width_of(n_features[row], X.shape[2])
+        n, d = n_items[row], n_features[row]
         size, at = 0, 0
         for item in range(n):
-            near[item] = nearest[task, item]
             if allowed[task, item]:
                 if item == first[task]:
                     at = size
                 items[size] = item
                 size += 1
-        whole = 8 * size > n
+        if 8 * size > n:
+            for item in range(n):
+                near[item] = nearest[task, item] if allowed[task, item] else np.float32(-1)
+            _spread_over_pool(tiles[row], d, near[:n], k[task], keys[task], first[task], z, d2, out[task])
+            continue
+        for item in range(n):
+            near[item] = nearest[task, item]
         for pick in range(k[task]):
             if pick > 0 or first[task] < 0:
                 at = _first_best(near, items, size, keys[task])
@@ -65,81 +115,94 @@ def k_center(
             size -= 1
             items[at] = items[size]
             if pick + 1 < k[task]:
-                if whole:
-                    column(XT[row, :width], item, z)
-                    approach(z, XT[row, :width], d2[:n], near)
-                else:
-                    for other in items[:size]:
-                        near[other] = min(near[other], squared_distance(X[row, other], X[row, item], width))
+                for other in items[:size]:
+                    near[other] = min(near[other], squared_distance(X[row, other], X[row, item], d))
+
+
+@njit(cache=True, nogil=True)
+def _squares(tiles: Floats, d: int, out: Floats) -> None:
+    """Fill `out` (n,) with the squared norms of items in tiles."""
+    for t in range((len(out) + TILE - 1) // TILE):
+        part = out[t * TILE : (t + 1) * TILE]
+        for j in range(len(part)):
+            part[j] = 0
+        for f in range(d):
+            row = tiles[t, f]
+            for j in range(len(part)):
+                part[j] += row[j] * row[j]
+
+
+@njit(cache=True, nogil=True)
+def _gradients(proba: Floats, predicted: Ints, n: int, gap: Floats) -> None:
+    """Write p - e of the predicted class into gap (tiles, classes, TILE); zero beyond the n items."""
+    for t in range(len(gap)):
+        start, size = t * TILE, min(TILE, n - t * TILE)
+        for c in range(gap.shape[1]):
+            for j in range(size):
+                gap[t, c, j] = proba[c, start + j]
+            for j in range(size, TILE):
+                gap[t, c, j] = 0
+        for j in range(size):
+            gap[t, predicted[start + j], j] -= np.float32(1)
+
+
+@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "nnan"})
+def _approach_gradient(a: Floats, b: Floats, norm: Doubles, own: float, nearest: Doubles) -> None:
+    """Lower squared gradient distances `nearest` to those of a center, from the products of the two factors with it.
+
+    Items that are no candidates have the weight 0, and keep it.
+    """
+    for j in range(len(nearest)):
+        distance = norm[j] + own - 2.0 * (np.float64(a[j]) * np.float64(b[j]))
+        distance = distance if distance > 0 else 0.0
+        nearest[j] = distance if distance < nearest[j] else nearest[j]
 
 
 @njit(cache=True, nogil=True, fastmath=_REDUCE)
-def _products(M: Floats, at: int, out: Floats) -> None:
-    """Inner products of column `at` of M (width, n) with the first len(out) columns."""
-    for j in range(len(out)):
-        out[j] = 0
-    whole = len(M) // 4 * 4
-    for t in range(0, whole, 4):
-        w0, w1, w2, w3 = M[t, at], M[t + 1, at], M[t + 2, at], M[t + 3, at]
-        m0, m1, m2, m3 = M[t], M[t + 1], M[t + 2], M[t + 3]
-        for j in range(len(out)):
-            out[j] += (w0 * m0[j] + w1 * m1[j]) + (w2 * m2[j] + w3 * m3[j])
-    for t in range(whole, len(M)):
-        weight, row = M[t, at], M[t]
-        for j in range(len(out)):
-            out[j] += weight * row[j]
-
-
-@njit(cache=True, nogil=True)
-def _squares(M: Floats, out: Doubles) -> None:
-    """Multiply out (n,) by the squared norms of the first n columns of M (width, n)."""
-    total = np.zeros(len(out), np.float32)
-    for row in M:
-        for j in range(len(out)):
-            total[j] += row[j] * row[j]
-    for j in range(len(out)):
-        out[j] *= total[j]
-
-
-@njit(cache=True, nogil=True)
-def _gradients(proba: Floats, predicted: Ints, gap: Floats) -> None:
-    """Write p - e of the predicted class into gap (classes, n)."""
-    for c in range(len(gap)):
-        for item in range(gap.shape[1]):
-            gap[c, item] = proba[c, item]
-    for item in range(gap.shape[1]):
-        gap[predicted[item], item] -= np.float32(1)
-
-
-@njit(cache=True, nogil=True)
-def _approach_gradient(
-    gap: Floats, norm: Doubles, phi: Floats, center: int, a: Floats, b: Floats, nearest: Doubles
-) -> None:
-    """Lower squared gradient distances `nearest` (n,) to those of a new center; a and b are (n,) scratch."""
-    _products(gap, center, a)
-    _products(phi, center, b)
-    for item in range(len(norm)):
-        distance = norm[item] + norm[center] - 2.0 * (np.float64(a[item]) * np.float64(b[item]))
-        distance = distance if distance > 0 else 0.0
-        nearest[item] = distance if distance < nearest[item] else nearest[item]
-
-
-@njit(cache=True, nogil=True)
-def _sample(weight: Doubles, items: Ints, size: int, draw: float) -> int:
-    """Position in items[:size] with probability proportional to the weights; uniform if all are 0."""
+def _total(values: Doubles) -> float:
     total = 0.0
-    for item in items[:size]:
-        total += weight[item]
+    for j in range(len(values)):
+        total += values[j]
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _sample(weight: Doubles, sums: Doubles, free: Bools, draw: float) -> int:
+    """A free item with probability proportional to its weight, in their order; uniform if all weights are 0.
+
+    `weight` (n,) is 0 for items that are not free; `sums` holds that of each tile.
+    """
+    total = sums.sum()
     if total <= 0:
-        return min(size - 1, int(draw * size))
-    goal, reached, last = draw * total, 0.0, 0
-    for at in range(size):
-        if weight[items[at]] > 0:
-            reached += weight[items[at]]
-            last = at
-            if reached > goal:
-                break
+        size = free.sum()
+        before = min(size - 1, int(draw * size))
+        for item in range(len(free)):
+            before -= free[item]
+            if before < 0:
+                return item
+    goal, reached, last = draw * total, 0.0, -1
+    for t in range(len(sums)):
+        if last >= 0 and reached + sums[t] <= goal:  # before a first positive weight there is nothing to fall back on
+            reached += sums[t]
+            continue
+        for item in range(t * TILE, min((t + 1) * TILE, len(weight))):
+            if weight[item] > 0:
+                reached += weight[item]
+                last = item
+                if reached > goal:
+                    return last
     return last
+
+
+@njit(cache=True, nogil=True)
+def _largest(score: Doubles, free: Bools, key: np.uint64) -> int:
+    """The free item of the highest score, equal ones by their keyed noise."""
+    best, top = -1, -np.inf
+    for item in range(len(score)):
+        value = score[item] if free[item] else -np.inf
+        if value > top or (value == top and best >= 0 and uniform(key, item, 0) > uniform(key, best, 0)):
+            best, top = item, value
+    return best
 
 
 @njit(cache=True, nogil=True)
@@ -147,27 +210,36 @@ def badge(
     proba: Floats, predicted: Ints, rows: Ints, n_items: Ints, n_classes: Ints, phi: Floats, phi_rows: Ints,
     width: Ints, allowed: Bools, k: Ints, keys: Keys, out: Ints,
 ) -> None:  # fmt: skip
-    """See `al_gym.strategies.badge.k_means_seeding`; phi[phi_rows[task], :width[task]] is item-last."""
-    items = np.empty(allowed.shape[1], np.int64)
+    """See `al_gym.strategies.badge.k_means_seeding`; phi[phi_rows[task], :, :width[task]] is in tiles."""
+    a, b = np.empty((1, TILE), np.float32), np.empty((1, TILE), np.float32)
     for task in range(len(rows)):
-        row, features = rows[task], phi[phi_rows[task], : width[task]]
-        n = n_items[row]
-        gap, a, b = np.empty((n_classes[row], n), np.float32), np.empty(n, np.float32), np.empty(n, np.float32)
-        norm, nearest = np.ones(n), np.full(n, np.inf)
-        _gradients(proba[row], predicted[row], gap)
-        _squares(gap, norm)
-        _squares(features, norm)
-        size = 0
+        row, features, d = rows[task], phi[phi_rows[task]], width[task]
+        n, classes = n_items[row], n_classes[row]
+        n_tiles = (n + TILE - 1) // TILE
+        gap, sums = np.empty((n_tiles, classes, TILE), np.float32), np.empty(n_tiles)
+        own_gap, own = np.empty((1, classes), np.float32), np.empty((1, d), np.float32)
+        of_gap, of_features = np.empty(n, np.float32), np.empty(n, np.float32)
+        norm, nearest, free = np.empty(n), np.empty(n), allowed[task, :n].copy()
+        _gradients(proba[row], predicted[row], n, gap)
+        _squares(gap, classes, of_gap)
+        _squares(features, d, of_features)
         for item in range(n):
-            if allowed[task, item]:
-                items[size] = item
-                size += 1
-        at = _first_best(norm, items, size, keys[task])
+            norm[item] = np.float64(of_gap[item]) * np.float64(of_features[item])
+            nearest[item] = np.inf if free[item] else 0.0
+        item = _largest(norm, free, keys[task])
         for pick in range(k[task]):
             if pick > 0:
-                _approach_gradient(gap, norm, features, out[task, pick - 1], a, b, nearest)
-                at = _sample(nearest, items, size, uniform(keys[task], 0, pick))
-            out[task, pick] = items[at]
-            size -= 1
-            for later in range(at, size):  # keeps the order, on which the draws rest
-                items[later] = items[later + 1]
+                item = _sample(nearest, sums, free, uniform(keys[task], 0, pick))
+            out[task, pick] = item
+            free[item] = False
+            nearest[item] = 0.0
+            if pick + 1 == k[task]:
+                break
+            copy_item(gap, item, own_gap[0])
+            copy_item(features, item, own[0])
+            for t in range(n_tiles):
+                product(1, classes, TILE, own_gap, classes, gap[t], TILE, False, a, TILE)
+                product(1, d, TILE, own, d, features[t], TILE, False, b, TILE)
+                start, end = t * TILE, min((t + 1) * TILE, n)
+                _approach_gradient(a[0], b[0], norm[start:end], norm[item], nearest[start:end])
+                sums[t] = _total(nearest[start:end])

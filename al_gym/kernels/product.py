@@ -44,8 +44,11 @@ def unowned(typing: Any, array: Any) -> Any:
     return array(array), generate
 
 
-def _make_tile(rows: int, vectors: int, lanes: int = BLOCK) -> Any:
-    """An intrinsic for a tile of C, `rows` x `vectors * lanes`, that starts at C[c], from A[a] and B[b] on."""
+def make_tile(rows: int, vectors: int, lanes: int = BLOCK, *, distances: bool = False) -> Any:
+    """An intrinsic for a tile of C, `rows` x `vectors * lanes`, that starts at C[c], from A[a] and B[b] on.
+
+    With `distances` the sums are of squared differences instead of products.
+    """
 
     @intrinsic
     def tile(
@@ -86,7 +89,9 @@ def _make_tile(rows: int, vectors: int, lanes: int = BLOCK) -> Any:
                     at = builder.add(builder.add(a, builder.mul(ir.Constant(a.type, r), lda)), loop.index)
                     share = splat(builder.load(builder.gep(left, [at])))
                     for v in range(vectors):
-                        builder.store(builder.call(fma, [share, columns[v], builder.load(sums[r][v])]), sums[r][v])
+                        gap = builder.fsub(columns[v], share) if distances else None
+                        factors = [share, columns[v]] if gap is None else [gap, gap]
+                        builder.store(builder.call(fma, [*factors, builder.load(sums[r][v])]), sums[r][v])
             for r in range(rows):
                 for v in range(vectors):
                     here = place(out, c, ldc, ir.Constant(c.type, r), v)
@@ -99,10 +104,10 @@ def _make_tile(rows: int, vectors: int, lanes: int = BLOCK) -> Any:
     return tile
 
 
-_TILE_11, _TILE_21, _TILE_31, _TILE_41, _TILE_51, _TILE_61 = (_make_tile(rows, 1) for rows in range(1, 7))
-_TILE_12, _TILE_22, _TILE_32, _TILE_42, _TILE_52, _TILE_62 = (_make_tile(rows, 2) for rows in range(1, 7))
-_TILE_14, _TILE_24, _TILE_34, _TILE_44, _TILE_54, _TILE_64 = (_make_tile(rows, 4) for rows in range(1, 7))
-_HALF_1, _HALF_2, _HALF_4, _HALF_8 = (_make_tile(rows, 1, HALF) for rows in (1, 2, 4, 8))
+_TILE_11, _TILE_21, _TILE_31, _TILE_41, _TILE_51, _TILE_61 = (make_tile(rows, 1) for rows in range(1, 7))
+_TILE_12, _TILE_22, _TILE_32, _TILE_42, _TILE_52, _TILE_62 = (make_tile(rows, 2) for rows in range(1, 7))
+_TILE_14, _TILE_24, _TILE_34, _TILE_44, _TILE_54, _TILE_64 = (make_tile(rows, 4) for rows in range(1, 7))
+_HALF_1, _HALF_2, _HALF_4, _HALF_8 = (make_tile(rows, 1, HALF) for rows in (1, 2, 4, 8))
 
 
 @nb.njit(error_model="numpy")

@@ -22,6 +22,7 @@ from al_gym import kernels
 from al_gym.pool import distances
 from al_gym.pool.arrays import PoolArrays, grow
 from al_gym.pool.sample import PoolSample
+from al_gym.pool.tiles import allocate_tiles, write_tiles
 from al_gym.storage import feature_storage, grown_storage
 from al_gym.streams import Stream
 
@@ -47,8 +48,8 @@ class Geometry:
         self._has_bandwidth = torch.zeros(rows, dtype=torch.bool, device=device)
         self._kernel = torch.zeros(0, items, items, device=device)
         self._has_kernel = torch.zeros(rows, dtype=torch.bool, device=device)
-        self._columns = torch.zeros(0, arrays.X.shape[2], items, device=device)
-        self._has_columns = torch.zeros(rows, dtype=torch.bool, device=device)
+        self._tiles = torch.zeros(0, *allocate_tiles(0, items, arrays.X.shape[2]).shape[1:])
+        self._has_tiles = torch.zeros(rows, dtype=torch.bool)
         self._nearest = torch.zeros(rows, items, device=device)
         self._nearest_count = torch.zeros(rows, dtype=torch.int64, device=device)
         self._coverage = torch.zeros(rows, items, device=device)
@@ -62,10 +63,10 @@ class Geometry:
         rows = len(arrays.round)
         self.arrays = arrays
         for name, value in list(vars(self).items()):
-            if isinstance(value, Tensor) and len(value) and name not in ("_kernel", "_columns"):
+            if isinstance(value, Tensor) and len(value) and name not in ("_kernel", "_tiles"):
                 setattr(self, name, grow(value, rows))
-        if len(self._columns):
-            self._columns = grown_storage(self._columns, rows)
+        if len(self._tiles):
+            self._tiles = grown_storage(self._tiles, rows)
         if len(self._kernel):
             self._kernel = self._allocate_kernel(self._kernel)
         if self._sample is not None:
@@ -73,7 +74,7 @@ class Geometry:
 
     def clear(self, row: int) -> None:
         """Forget one row; its storage now holds another task."""
-        for flags in (self._has_neighbour, self._has_bandwidth, self._has_kernel, self._has_columns, self._has_gain):
+        for flags in (self._has_neighbour, self._has_bandwidth, self._has_kernel, self._has_tiles, self._has_gain):
             flags[row] = False
         self._nearest_count[row] = self._coverage_count[row] = 0
         if self._sample is not None:
@@ -104,24 +105,25 @@ class Geometry:
         """Where the distances are computed: numba on the CPU if it can be used, else torch."""
         return kernels.load("geometry") if self._bandwidth.device.type == "cpu" and kernels.available() else distances
 
-    def columns(self, rows: Tensor) -> Tensor:
-        """The (rows, features, items) storage of the features item-last, up to date for `rows`; CPU only.
+    def tiles(self, rows: Tensor) -> Tensor:
+        """The (rows, tiles, features, TILE) storage of the features in tiles, up to date for `rows`; CPU only.
 
-        Loops over the items of one feature vectorise; distances to one item are several times faster.
+        It is that of the block where there is one, and of its own, written when first asked for, elsewhere.
         """
-        if not len(self._columns):
-            self._columns = feature_storage(
-                len(self._has_columns), *self._columns.shape[1:], device=self._columns.device
-            )
-        rows = rows[~self._has_columns[rows]]
-        if len(rows):
-            self._backend.fill_columns(self.arrays.X, rows, self.arrays.n_items, self._columns)
-            self._has_columns[rows] = True
-        return self._columns
+        arrays = self.arrays
+        if len(arrays.tiles):
+            return arrays.tiles
+        if not len(self._tiles):
+            self._tiles = feature_storage(len(self._has_tiles), *self._tiles.shape[1:], device=arrays.X.device)
+        for row in rows[~self._has_tiles[rows]].tolist():
+            n, d = int(arrays.n_items[row]), int(arrays.n_features[row])
+            write_tiles(arrays.X[row, :n, :d].numpy(), self._tiles[row].numpy())
+            self._has_tiles[row] = True
+        return self._tiles
 
     def _features(self, rows: Tensor) -> Tensor:
         """The features in the layout of the backend."""
-        return self.arrays.X if self._backend is distances else self.columns(rows)
+        return self.arrays.X if self._backend is distances else self.tiles(rows)
 
     def squared_distances(self, rows: Tensor) -> Tensor:
         """(tasks, items, items) float32, zero on the diagonal, inf where either item is padding."""

@@ -5,6 +5,7 @@ from types import ModuleType
 import torch
 from torch import Tensor
 
+from al_gym.pool.tiles import as_tiles
 from al_gym.pool.view import PoolView
 from al_gym.strategies.base import (
     Strategy,
@@ -86,9 +87,9 @@ def _compiled(fast: ModuleType, view: PoolView, k: Tensor, stream: Stream) -> Te
     a, out = view.arrays, no_picks(k)
     phi = view.embedding()
     if phi is view.X:  # then the storage can be read in place, without the padding of the features
-        phi, phi_rows, width = view.geometry.columns(view.rows), view.rows, view.n_features
+        phi, phi_rows, width = view.geometry.tiles(view.rows), view.rows, view.n_features
     else:
-        phi, phi_rows, width = phi.transpose(1, 2), torch.arange(len(k)), torch.full_like(k, phi.shape[2])
+        phi, phi_rows, width = as_tiles(phi), torch.arange(len(k)), torch.full_like(k, phi.shape[2])
     model = as_arrays(a.proba, a.predicted, view.rows, a.n_items, a.n_classes)
     fast.badge(*model, *as_arrays(phi, phi_rows, width, view.candidates, k), stream.keys, out.numpy())
     return out

@@ -47,7 +47,7 @@ def k_center_greedy(view: PoolView, allowed: Tensor, k: Tensor, stream: Stream, 
 def _compiled(fast: ModuleType, view: PoolView, allowed: Tensor, k: Tensor, stream: Stream, first: Tensor) -> Tensor:
     """The same on the CPU, by numba."""
     a, out = view.arrays, no_picks(k)
-    nearest, columns = view.squared_distance_to_labelled(), view.geometry.columns(view.rows)
-    pool = as_arrays(a.X, columns, view.rows, a.n_items, a.n_features)
+    nearest, tiles = view.squared_distance_to_labelled(), view.geometry.tiles(view.rows)
+    pool = as_arrays(a.X, tiles, view.rows, a.n_items, a.n_features)
     fast.k_center(*pool, *as_arrays(nearest, allowed, k), stream.keys, *as_arrays(first, out))
     return out

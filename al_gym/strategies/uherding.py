@@ -9,6 +9,7 @@ from torch import Tensor
 
 from al_gym.errors import ParameterError
 from al_gym.pool import distances
+from al_gym.pool.tiles import as_tiles
 from al_gym.pool.view import PoolView
 from al_gym.strategies.base import Strategy, compiled, register_strategy, top_k
 from al_gym.strategies.calibration import calibrated_temperature, temper
@@ -135,7 +136,7 @@ class UHerding(Strategy):
 def _backend(view: PoolView, features: Tensor) -> tuple[ModuleType, Tensor]:
     """Where distances are computed, and the features in its layout."""
     fast = compiled(features.device, "geometry")
-    return (distances, features) if fast is None else (fast, features.transpose(1, 2).contiguous())
+    return (distances, features) if fast is None else (fast, as_tiles(features))
 
 
 def nearest_labelled(view: PoolView, features: Tensor) -> Tensor:
