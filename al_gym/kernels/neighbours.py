@@ -14,9 +14,9 @@ from al_gym.pool.distances import NEIGHBOURS
 Floats = NDArray[np.float32]
 
 _REDUCE = {"contract", "nsz", "reassoc"}
-_HALVE_AFTER = 6
-"""Guesses by interpolation before the interval is halved, and then also closed to values that are there."""
-_HALF, _INF = np.float32(0.5), np.float32(np.inf)
+_GUESSES = 6
+"""Bounds by interpolation before the interval is halved."""
+_HALF, _INF, _MOST = np.float32(0.5), np.float32(np.inf), np.finfo(np.float32).max
 
 
 @njit(cache=True, nogil=True, fastmath=_REDUCE)
@@ -28,18 +28,9 @@ def _roots_up_to(values: Floats, bound: np.float32) -> np.float32:
     return total
 
 
-@njit(cache=True, nogil=True, fastmath={"nsz", "reassoc"})
-def _largest_up_to(values: Floats, bound: np.float32) -> np.float32:
-    """The largest of the non-negative values that do not exceed the bound."""
-    largest = np.float32(0)
-    for j in range(len(values)):
-        largest = max(largest, values[j] if values[j] <= bound else np.float32(0))
-    return largest
-
-
 @njit(cache=True, nogil=True)
 def nearest_mean(d2: Floats, used: int, guess: np.float32) -> tuple[float, np.float32]:
-    """Mean distance to the `used` smallest of d2, of which at least that many are finite; and how far they reach.
+    """Mean distance to the `used` smallest of d2, inf if fewer are finite; and how far they reach.
 
     A search for a bound that exactly `used` values do not exceed: each step is one vectorised count, which is faster
     than keeping a sorted list. With ties there is none, and the rest of the mean lies at the bound. The mean does not
@@ -65,22 +56,17 @@ def nearest_mean(d2: Floats, used: int, guess: np.float32) -> tuple[float, np.fl
             high, above = middle, within
         turn += 1
         if high == _INF:
-            middle = min(np.float32(2 * middle), np.finfo(np.float32).max)
-            if middle == low:
-                high = middle
+            if middle == _MOST:
+                return np.inf, guess
+            middle = min(np.float32(2 * middle), _MOST)
             continue
-        if turn > _HALVE_AFTER:
-            high = _largest_up_to(d2, high)
-            closer = np.nextafter(high, np.float32(0))
-            within = count_up_to(d2, closer)
-            if within <= used:
-                return (_roots_up_to(d2, closer) + (used - within) * math.sqrt(high)) / used, high
-            high, above = closer, within
         share = np.float32((used + 0.5 - below) / (above - below))
-        step = _HALF if turn > _HALVE_AFTER else min(max(share, np.float32(0.05)), np.float32(0.95))
+        step = _HALF if turn > _GUESSES else min(max(share, np.float32(0.05)), np.float32(0.95))
         middle = np.float32(low + step * (high - low))
         if middle <= low or middle >= high:
-            middle = np.nextafter(high, np.float32(0)) if middle >= high else np.nextafter(low, high)
+            middle = np.float32(_HALF * low + _HALF * high)
+        if middle <= low or middle >= high:  # neighbouring numbers: the rest of the values are equal
+            return (_roots_up_to(d2, low) + (used - below) * math.sqrt(high)) / used, high
 
 
 @njit(cache=True, nogil=True)
