@@ -30,6 +30,9 @@ _NO_HISTORY = torch.tensor([0.5, 0.0, 0.5, 0.0])
 
 Ints = NDArray[np.int64]
 
+_GROUPINGS = 16
+"""Sets of slots whose rows are remembered."""
+
 
 @dataclass
 class _Hidden:
@@ -148,6 +151,9 @@ class _Block:
         hidden.size[row] = torch.from_numpy(np.bincount(labels, minlength=self.shape.classes))
 
 
+_Group = tuple[Ints, _Block, Tensor]
+
+
 class Campaign:
     """Many labelling campaigns side by side, one a slot.
 
@@ -167,6 +173,7 @@ class Campaign:
         self._order: list[_Block] = []
         self._block = np.full(slots, -1, np.int64)
         self._row = np.full(slots, -1, np.int64)
+        self._grouped: dict[bytes, list[_Group]] = {}
         self._count, self._initial, self._budget, self._items, self._round = np.zeros((5, slots), np.int64)
 
     # --- loading ---------------------------------------------------------------------------------------
@@ -211,6 +218,7 @@ class Campaign:
         return task
 
     def _place(self, slot: int, task: Task, budget: int) -> None:
+        self._grouped.clear()
         if self._block[slot] >= 0:
             self._order[self._block[slot]].free.append(int(self._row[slot]))
             self._block[slot] = -1
@@ -233,12 +241,18 @@ class Campaign:
         """Where rounds are written: numba on the CPU if it can be used, else torch."""
         return kernels.twin(rounds, "rounds", block.pool.X)
 
-    def _groups(self, slots: Ints) -> Iterator[tuple[Ints, _Block, Tensor]]:
-        """Positions within `slots`, block, and rows, for each block that holds some of them."""
-        blocks = self._block[slots]
-        for index in np.flatnonzero(np.bincount(blocks)):
-            at = np.flatnonzero(blocks == index)
-            yield at, self._order[index], torch.from_numpy(self._row[slots[at]]).to(self.device)
+    def _groups(self, slots: Ints) -> list[_Group]:
+        """Positions within `slots`, block, and rows, for each block that holds some of them; kept until a load."""
+        key = slots.tobytes()
+        if key not in self._grouped:
+            if len(self._grouped) >= _GROUPINGS:
+                self._grouped.clear()
+            blocks = self._block[slots]
+            places = [(index, np.flatnonzero(blocks == index)) for index in np.flatnonzero(np.bincount(blocks))]
+            self._grouped[key] = [
+                (at, self._order[index], torch.from_numpy(self._row[slots[at]]).to(self.device)) for index, at in places
+            ]
+        return self._grouped[key]
 
     def _refit(self, slots: Ints, block: _Block, rows: Tensor) -> None:
         try:
@@ -248,9 +262,8 @@ class Campaign:
         except Exception:
             self._blame(slots, block, rows)
             raise
-        bad = ~torch.isfinite(block.pool.top1[rows].sum(dim=1))
-        if bool(bad.any()):
-            at = int(torch.nonzero(bad)[0])
+        at = self._rounds_of(block).first_unsound(block.pool, rows)
+        if at >= 0:
             raise LearnerError(f"{self._where(slots[at], block, int(rows[at]))}: probabilities are not finite.")
 
     def _fit(self, block: _Block, rows: Tensor) -> None:

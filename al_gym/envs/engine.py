@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from al_gym.campaign import Campaign
 from al_gym.envs.actions import Actions, Decision
+from al_gym.envs.history import History
 from al_gym.envs.meta import MetaTask, options_of, replay_of
 from al_gym.envs.observations import DEFAULT_FEATURES
 from al_gym.envs.rewards import REWARDS, Reference, Transition
@@ -134,7 +135,7 @@ class Engine:
         self.last_strategy = np.full(num_envs, -1, np.int64)
         self.fixed: list[MetaTask | None] = [None] * num_envs
         self.current: list[MetaTask | None] = [None] * num_envs
-        self.history: list[list[dict[str, Any]]] = [[] for _ in range(num_envs)]
+        self.history = History(num_envs)
         points = -(-settings.budget // settings.batch_size) + 1
         self._reference = Reference(np.zeros((num_envs, points), np.int64), np.zeros((num_envs, points)))
 
@@ -157,8 +158,7 @@ class Engine:
                 self._run_reference(slots)
             self.last_strategy[slots] = -1
             self.accuracy[slots] = self.campaign.accuracy(slots)
-            for slot in slots.tolist():
-                self.history[slot] = [self._record(slot, -1, 0)]
+            self.history.start(slots, self.accuracy[slots])
             return self.observer.observe(self.campaign, slots, self.last_strategy[slots])
 
     def sample_task(self, rng: np.random.Generator, options: Mapping[str, Any]) -> Task:
@@ -248,8 +248,7 @@ class Engine:
             ended |= self.accuracy[slots] >= self.settings.target_accuracy
         reward = self._pay(slots, before, batch, spent, ended, stop)
         strategy = np.where(stop, -1, decision.strategy)
-        for i, slot in enumerate(slots.tolist()):
-            self.history[slot].append(self._record(slot, int(strategy[i]), int(batch[i])))
+        self.history.append(slots, strategy, batch, self.accuracy[slots])
         columns = self.columns(slots) | {
             "invalid_action": decision.invalid,
             "strategy": strategy,
@@ -294,7 +293,3 @@ class Engine:
     def masks(self, slots: Ints) -> list[Bools]:
         """One (n, size) bool array an action component."""
         return self.actions.masks(slots, self.campaign.rounds(slots))
-
-    def _record(self, slot: int, strategy: int, batch: int) -> dict[str, Any]:
-        """One line of the history that rendering shows."""
-        return {"strategy": strategy, "batch": batch, "accuracy": float(self.accuracy[slot])}

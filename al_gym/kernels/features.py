@@ -99,6 +99,30 @@ def _uncertainty(
         out[g, 3 + 2 * width] = flips / n
 
 
+@njit(cache=True, nogil=True)
+def _entropy(shares: Array) -> float:
+    """In nats, of shares of which some may be 0."""
+    total = 0.0
+    for c in range(len(shares)):
+        total -= shares[c] * np.log(shares[c]) if shares[c] > 0 else 0.0
+    return total
+
+
+@njit(cache=True, nogil=True)
+def _classes(labels: Array, predicted: Array, seen: Array, n_classes: Array, rows: Array, out: Array) -> None:
+    for g in range(len(rows)):
+        k = n_classes[rows[g]]
+        gap = 0.0
+        for c in range(k):
+            gap += abs(labels[g, c] - predicted[g, c])
+        out[g, 0] = np.log(k) / np.log(100.0)
+        out[g, 1] = seen[rows[g], :k].sum() / k
+        out[g, 2] = _entropy(labels[g, :k]) / np.log(k)
+        out[g, 3] = labels[g, :k].min() * k
+        out[g, 4] = _entropy(predicted[g, :k]) / np.log(k)
+        out[g, 5] = 0.5 * gap
+
+
 @njit(cache=True, nogil=True, fastmath=_REDUCE)
 def _class_means(
     proba: Array, yL: Array, labelled: Array, count: Array, n_classes: Array, n_items: Array, rows: Array,
@@ -115,6 +139,25 @@ def _class_means(
             for i in range(n):
                 total += proba[row, c, i] * np.float32(not labelled[row, i])
             predicted[g, c] = total / max(n - m, 1)
+
+
+@njit(cache=True, nogil=True)
+def _progress(
+    count: Array, initial: Array, n_items: Array, n_features: Array, n_classes: Array, budget: Array, rows: Array,
+    out: Array,
+) -> None:  # fmt: skip
+    thousand, million = np.log(1e3), np.log(1e6)
+    for g in range(len(rows)):
+        row = rows[g]
+        labels, features = count[row], n_features[row]
+        out[g, 0] = (labels - initial[row]) / budget[row]
+        out[g, 1] = labels / n_items[row]
+        out[g, 2] = np.log(labels) / thousand
+        out[g, 3] = np.log(1 + labels / n_classes[row]) / thousand
+        out[g, 4] = np.tanh(0.5 * np.log(labels / features))
+        out[g, 5] = np.log(features) / thousand
+        out[g, 6] = np.log(n_items[row]) / million
+        out[g, 7] = np.log(budget[row]) / thousand
 
 
 @njit(cache=True, nogil=True)
@@ -180,13 +223,20 @@ def uncertainty(view: PoolView, levels: tuple[float, ...]) -> Tensor:
     return torch.from_numpy(out)
 
 
-def class_means(view: PoolView) -> tuple[Tensor, Tensor]:
-    """(tasks, classes) float32 twice: shares of the labels, mean probabilities over the unlabelled items."""
-    a = view.arrays.numpy
+def classes(view: PoolView) -> Tensor:
+    """(tasks, 6) float32: the columns of the feature set `classes`."""
+    a, rows, out = view.arrays.numpy, view.rows.numpy(), np.empty((len(view), 6), np.float32)
     labels, predicted = np.zeros((2, len(view), a.seen.shape[1]), np.float32)
-    known = (a.proba, a.yL, a.labelled, a.count, a.n_classes, a.n_items)
-    _class_means(*known, view.rows.numpy(), labels, predicted)
-    return torch.from_numpy(labels), torch.from_numpy(predicted)
+    _class_means(a.proba, a.yL, a.labelled, a.count, a.n_classes, a.n_items, rows, labels, predicted)
+    _classes(labels, predicted, a.seen, a.n_classes, rows, out)
+    return torch.from_numpy(out)
+
+
+def progress(view: PoolView) -> Tensor:
+    """(tasks, 8) float32: the columns of the feature set `progress`."""
+    a, out = view.arrays.numpy, np.empty((len(view), 8), np.float32)
+    _progress(a.count, a.initial, a.n_items, a.n_features, a.n_classes, a.budget, view.rows.numpy(), out)
+    return torch.from_numpy(out)
 
 
 def training(view: PoolView) -> Tensor:

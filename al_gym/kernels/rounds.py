@@ -66,6 +66,17 @@ def _close_round(
         round_[row] += 1
 
 
+@njit(cache=True, nogil=True, fastmath={"reassoc"})
+def _first_unsound(top1: Array, n_items: Array, rows: Array) -> int:
+    for g in range(len(rows)):
+        total = np.float32(0)
+        for item in range(n_items[rows[g]]):
+            total += top1[rows[g], item]
+        if not np.isfinite(total):
+            return g
+    return -1
+
+
 @njit(cache=True, nogil=True)
 def _impossible(labelled: Array, n_items: Array, rows: Array, queries: Array, k: Array, wrong: Array) -> None:
     for g in range(len(rows)):
@@ -94,6 +105,11 @@ def close_round(pool: PoolArrays, rows: Tensor, queries: Tensor) -> None:
     p = pool.numpy
     known = (p.y, p.proba, p.predicted, p.previous, p.prequential, p.round, p.n_items)
     _close_round(*known, rows.numpy(), queries.numpy())
+
+
+def first_unsound(pool: PoolArrays, rows: Tensor) -> int:
+    """See `al_gym.pool.rounds.first_unsound`."""
+    return int(_first_unsound(pool.numpy.top1, pool.numpy.n_items, rows.numpy()))
 
 
 def impossible(pool: PoolArrays, rows: Tensor, queries: Tensor, k: Tensor) -> Tensor:

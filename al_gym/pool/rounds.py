@@ -59,6 +59,12 @@ def close_round(pool: PoolArrays, rows: Tensor, queries: Tensor) -> None:
     pool.round[rows] += 1
 
 
+def first_unsound(pool: PoolArrays, rows: Tensor) -> int:
+    """The first of `rows` (tasks,) int64 with a largest probability that is not finite, as its place; -1 for none."""
+    bad = ~torch.isfinite(pool.top1[rows].sum(dim=1))
+    return int(torch.nonzero(bad)[0]) if bool(bad.any()) else -1
+
+
 def impossible(pool: PoolArrays, rows: Tensor, queries: Tensor, k: Tensor) -> Tensor:
     """(tasks,) bool: not exactly `k` (tasks,) distinct unlabelled items, first, then -1."""
     asked = queries >= 0

@@ -51,9 +51,6 @@ class PoolView:
         self.geometry = geometry
         self.rows = rows
         self.learner = learner
-        self._whole = len(rows) == len(arrays.round) and bool(
-            (rows == torch.arange(len(rows), device=rows.device)).all()
-        )
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -66,6 +63,12 @@ class PoolView:
     def take(self, tasks: Tensor) -> PoolView:
         """The view of some of the tasks; `tasks` are positions in this view."""
         return PoolView(self.arrays, self.geometry, self.rows[tasks], self.learner)
+
+    @cached_property
+    def _whole(self) -> bool:
+        """Whether the rows are those of the storage, all of them and in their order."""
+        rows = self.rows
+        return len(rows) == len(self.arrays.round) and bool((rows == torch.arange(len(rows), device=rows.device)).all())
 
     def gather(self, array: Tensor) -> Tensor:
         """The rows of a block-level array that belong to this view."""

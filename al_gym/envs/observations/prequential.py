@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from al_gym.envs.observations.base import FeatureSet, register_features
 from al_gym.pool import PoolView
+
+
+_SCALE = torch.tensor([1.0, 7.0, 1.0, 7.0])
 
 
 @register_features("prequential")
@@ -25,4 +29,4 @@ class Prequential(FeatureSet):
 
     def compute(self, view: PoolView, last_strategy: Tensor) -> Tensor:
         """See `FeatureSet.compute`."""
-        return view.prequential / view.prequential.new_tensor([1.0, 7.0, 1.0, 7.0])
+        return view.prequential / _SCALE.to(view.prequential.device)

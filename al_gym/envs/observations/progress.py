@@ -7,6 +7,7 @@ import math
 import torch
 from torch import Tensor
 
+from al_gym import kernels
 from al_gym.envs.observations.base import FeatureSet, register_features
 from al_gym.pool import PoolView
 
@@ -32,6 +33,9 @@ class Progress(FeatureSet):
 
     def compute(self, view: PoolView, last_strategy: Tensor) -> Tensor:
         """See `FeatureSet.compute`."""
+        if view.compiled:
+            out: Tensor = kernels.load("features").progress(view)
+            return out
         labels, items = view.n_labelled.to(torch.float32), view.n_items.to(torch.float32)
         features, budget = view.n_features.to(torch.float32), view.budget.to(torch.float32)
         thousand = math.log(1000.0)
