@@ -13,6 +13,8 @@ from al_gym.streams import Stream
 _GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 _M1 = np.uint64(0xBF58476D1CE4E5B9)
 _M2 = np.uint64(0x94D049BB133111EB)
+_CHUNK = 64
+"""Items that are passed over together where none of them is among the best so far."""
 _11, _27, _30, _31 = (np.uint64(shift) for shift in (11, 27, 30, 31))
 
 
@@ -63,6 +65,15 @@ def _sift(heap: NDArray[np.int64], size: int, at: int, score: NDArray[np.float32
 
 
 @njit(cache=True, nogil=True)
+def _any_from(score: NDArray[np.float32], candidates: NDArray[np.bool_], bound: np.float32) -> bool:
+    """Whether any candidate has the score `bound` or more: one vectorised pass."""
+    count = np.int32(0)
+    for j in range(len(score)):
+        count += np.int32(candidates[j]) & np.int32(score[j] >= bound)
+    return count > 0
+
+
+@njit(cache=True, nogil=True)
 def _top_k_task(
     score: NDArray[np.float32], candidates: NDArray[np.bool_], k: int, key: np.uint64, heap: NDArray[np.int64]
 ) -> None:
@@ -71,20 +82,24 @@ def _top_k_task(
     `worst` and `noise` are score and draw of its root, the item taken last.
     """
     size, worst, noise, base = 0, np.float32(0), 0.0, mix(key)
-    for item in range(len(score)):
-        if not candidates[item]:
+    for start in range(0, len(score), _CHUNK):
+        end = min(start + _CHUNK, len(score))
+        if size == k and not _any_from(score[start:end], candidates[start:end], worst):
             continue
-        if size < k:
-            heap[size] = item
-            size += 1
-            if size == k:
-                for at in range(k // 2 - 1, -1, -1):
-                    _sift(heap, k, at, score, base)
+        for item in range(start, end):
+            if not candidates[item]:
+                continue
+            if size < k:
+                heap[size] = item
+                size += 1
+                if size == k:
+                    for at in range(k // 2 - 1, -1, -1):
+                        _sift(heap, k, at, score, base)
+                    worst, noise = score[heap[0]], _draw(base, heap[0])
+            elif score[item] > worst or (score[item] == worst and _draw(base, item) > noise):
+                heap[0] = item
+                _sift(heap, k, 0, score, base)
                 worst, noise = score[heap[0]], _draw(base, heap[0])
-        elif score[item] > worst or (score[item] == worst and _draw(base, item) > noise):
-            heap[0] = item
-            _sift(heap, k, 0, score, base)
-            worst, noise = score[heap[0]], _draw(base, heap[0])
     for last in range(k - 1, 0, -1):
         heap[0], heap[last] = heap[last], heap[0]
         _sift(heap, last, 0, score, base)

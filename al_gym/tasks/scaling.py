@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from al_gym.errors import ParameterError
 
+_ROUNDING = 1e-6
+"""A constant feature deviates from its mean by less than this share of it, by rounding."""
 SCALINGS = ("auto", "standardize", "center", "none")
 
 
@@ -39,20 +41,34 @@ class Scaler:
         features = pool.shape[1]
         self.shift = np.zeros(features)
         self.factor = np.ones(features)
-        if scaling == "none":
-            return
-        values = pool.astype(np.float64)
+        if scaling != "none":
+            self._fit(pool, pool.astype(np.float64), scaling)
+
+    def _fit(self, pool: NDArray[Any], values: NDArray[np.float64], scaling: str) -> None:
+        """Fit on the pool, of which `values` is a copy; subtracts the shift from it."""
         self.shift = values.mean(axis=0)
         values -= self.shift
         if scaling == "standardize":
             deviation = np.sqrt(np.einsum("ij,ij->j", values, values) / len(values))
-            constant = (pool == pool[0]).all(axis=0) | (deviation == 0)
-            self.factor = np.where(constant, 0.0, 1.0 / np.where(constant, 1.0, deviation))
+            doubtful = np.flatnonzero(deviation <= _ROUNDING * np.abs(self.shift))
+            constant = doubtful[(pool[:, doubtful] == pool[0, doubtful]).all(axis=0) | (deviation[doubtful] == 0)]
+            deviation[constant] = 1.0
+            self.factor = 1.0 / deviation
+            self.factor[constant] = 0.0
         elif scaling == "center":
             mean_square = float(np.einsum("ij,ij->", values, values)) / values.size
             self.factor[:] = 1.0 / np.sqrt(mean_square) if mean_square > 0 else 0.0
         else:
             raise ParameterError(f"scaling {scaling!r} must be resolved first; see resolve_scaling.")
+
+    @classmethod
+    def and_scaled(cls, pool: NDArray[Any], scaling: str) -> tuple[Scaler, NDArray[np.float32]]:
+        """The scaler of a pool and the scaled pool, in one conversion."""
+        scaler, values = cls(pool[:1], "none"), pool.astype(np.float64)
+        if scaling != "none":
+            scaler._fit(pool, values, scaling)
+        values *= scaler.factor
+        return scaler, values.astype(np.float32)
 
     @classmethod
     def of_blocks(cls, blocks: Callable[[], Iterable[NDArray[Any]]], scaling: str) -> Scaler:

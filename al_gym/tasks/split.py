@@ -36,11 +36,15 @@ def split_rows(
     words = np.frombuffer(dataset.content_hash[:16], dtype=np.uint32).tolist()
     rng = np.random.Generator(np.random.PCG64(np.random.SeedSequence([seed, 1, *words])))
     order = rng.permutation(n)
-    for_pool, for_holdout = _sides(dataset, rng)
-    pool = order[for_pool[order]][: min(pool_size, int(POOL_SHARE * n))]
-    free = for_holdout.copy()
-    free[pool] = False
-    rest = order[free[order]]
+    size = min(pool_size, int(POOL_SHARE * n))
+    if dataset.sides is None and dataset.groups is None:
+        pool, rest = order[:size], order[size:]
+    else:
+        for_pool, for_holdout = _sides(dataset, rng)
+        pool = order[for_pool[order]][:size]
+        free = for_holdout.copy()
+        free[pool] = False
+        rest = order[free[order]]
     holdout = rest[: test_size if validation_size is None else min(validation_size, len(rest) // 2)]
     if len(pool) < 2 or len(holdout) < 1:
         bound = "" if dataset.sides is None and dataset.groups is None else ", or free rows from their side or group"
@@ -51,12 +55,9 @@ def split_rows(
 
 
 def _sides(dataset: Dataset, rng: np.random.Generator) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which rows may stand in the pool, and which in the holdout; both (items,) bool."""
+    """Which rows may stand in the pool, and which in the holdout, by side or group; both (items,) bool."""
     if dataset.sides is not None:
         return dataset.sides != HOLDOUT_ONLY, dataset.sides != POOL_ONLY
-    if dataset.groups is None:
-        both = np.ones(dataset.n_items, np.bool_)
-        return both, both
     _, group, size = np.unique(dataset.groups, return_inverse=True, return_counts=True)
     turn = rng.permutation(len(size))
     before = np.cumsum(size[turn]) - size[turn]

@@ -58,9 +58,8 @@ class Task:
 
     def arrays(self) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.int64]]:
         """Scaled pool features, scaled holdout features, holdout labels; the scaling is fitted on the pool."""
-        pool = np.asarray(self.dataset.X[self.pool])
-        scaler = Scaler(pool, self.scaling)
-        return scaler(pool), scaler(np.asarray(self.dataset.X[self.holdout])), self.dataset.y[self.holdout]
+        scaler, pool = Scaler.and_scaled(np.asarray(self.dataset.X[self.pool]), self.scaling)
+        return pool, scaler(np.asarray(self.dataset.X[self.holdout])), self.dataset.y[self.holdout]
 
     def fill(self, out: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
         """Write the scaled pool into `out` (pool items, features) float32; returns holdout features and labels.

@@ -8,7 +8,6 @@ from torch import Tensor
 from al_gym.envs.observations.base import FeatureSet, register_features
 from al_gym.pool import PoolView
 
-
 _SCALE = torch.tensor([1.0, 7.0, 1.0, 7.0])
 
 
