@@ -96,13 +96,23 @@ def _classes(seen: Floats, y: Ints, found: Ints, label: Ints) -> int:
 
 
 @nb.njit(**INLINED)
+def _clear_weights(W: Floats, seen: Floats, classes: int, n: int) -> None:
+    """Zero what a solution does not write: unseen classes, of `classes` (-1: of all, and features beyond n)."""
+    if classes < 0:
+        W[:] = 0
+    for c in range(classes):
+        if not seen[c]:
+            for j in range(n):
+                W[c, j] = 0
+            W[c, -1] = 0
+
+
+@nb.njit(**INLINED)
 def _copy_weights(W: Floats, weights: Floats, found: Ints, k: int, n: int, store: bool) -> None:
-    """Copy between the classes seen in W and the first `k` rows of `weights`; `store` writes W, zero elsewhere.
+    """Copy between the classes seen in W and the first `k` rows of `weights`; `store` writes W.
 
     Of two classes the first row holds the difference, half of which, with either sign, W holds.
     """
-    if store:
-        W[:] = 0
     if k == 2:
         one, other, w, half = W[found[1]], W[found[0]], weights[0], W.dtype.type(0.5)
         for j in range(n + 1):
@@ -130,7 +140,7 @@ def _entry(stamp: str) -> Callable[..., Ints]:
     @nb.njit(cache=True, nogil=True, error_model="numpy")
     def fit_rows(
         X: Floats, y: Ints, count: Ints, n_features: Ints, seen: Floats, W: Floats, penalty: Floats,
-        tol: float, max_iter: int, rows: Ints, refuse: bool,
+        tol: float, max_iter: int, rows: Ints, refuse: bool, n_classes: Ints,
     ) -> Ints:  # fmt: skip
         _ = stamp
         size, C = 0, W.shape[1]
@@ -162,6 +172,7 @@ def _entry(stamp: str) -> Callable[..., Ints]:
                     iterations[g] = -1
                     continue
                 _unload(fit, weights, n)
+            _clear_weights(W[row], seen[row], n_classes[row] if len(n_classes) else -1, n)
             _copy_weights(W[row], weights, found, k, n, True)
         if size and len(names):
             owner[0], names[0] = 0, 0  # they have to live until here
@@ -184,6 +195,7 @@ def fit_softmax(
     tol: float = DEFAULT_TOL,
     max_iter: int = MAX_ITER,
     rows: Tensor | None = None,
+    n_classes: Tensor | None = None,
 ) -> Tensor:
     """The numba twin of `al_gym.learners.softmax_fit.fit_softmax`, for tensors on the CPU: same arguments and results.
 
@@ -191,11 +203,12 @@ def fit_softmax(
     """
     places = np.arange(len(XL)) if rows is None else rows.numpy()
     arrays = [a.numpy() for a in (XL, y, count, n_features, seen, W, penalty.to(torch.float32))]
-    iterations = _fit(*arrays, tol, min(max_iter, FLOAT32_ITER), places, True)
+    sizes = np.empty(0, np.int64) if n_classes is None else n_classes.numpy()
+    iterations = _fit(*arrays, tol, min(max_iter, FLOAT32_ITER), places, True, sizes)
     hard = iterations < 0
     if hard.any():
         few = [a[places[hard]] for a in arrays]
         few = [a.astype(np.float64) if a.dtype == np.float32 else a for a in few]
-        iterations[hard] = _fit(*few, tol, max_iter, np.arange(len(few[0])), False)
+        iterations[hard] = _fit(*few, tol, max_iter, np.arange(len(few[0])), False, sizes[:0])
         arrays[5][places[hard]] = few[5]
     return torch.from_numpy(iterations)

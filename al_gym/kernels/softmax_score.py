@@ -163,14 +163,14 @@ def _multiply(a: Floats, b: Floats, out: Floats) -> None:
 @nb.njit(fastmath=FASTMATH, error_model="numpy")
 def _score_rows(
     X: Floats, n_items: Ints, n_features: Ints, seen: Floats, W: Floats, proba: Floats, top1: Floats, top2: Floats,
-    entropy: Floats, predicted: Ints, rows: Ints,
+    entropy: Floats, predicted: Ints, rows: Ints, n_classes: Ints,
 ) -> None:  # fmt: skip
     classes = W.shape[1]
     tile, model = _make_tile(classes), _make_model(classes, W.shape[2] - 1)
     for row in rows:
         n, items = n_features[row], n_items[row]
         k = _load(seen[row], W[row], n, X.ndim == 4, model)
-        for c in range(classes):
+        for c in range(n_classes[row] if len(n_classes) else classes):
             if not seen[row, c]:
                 proba[row, c, :items] = 0
             proba[row, c, items:] = 0
@@ -232,10 +232,10 @@ def _entries(stamp: str) -> tuple[Callable[..., None], Callable[..., Ints]]:
     @nb.njit(cache=True, nogil=True, error_model="numpy")
     def score_rows(
         X: Floats, n_items: Ints, n_features: Ints, seen: Floats, W: Floats, proba: Floats, top1: Floats, top2: Floats,
-        entropy: Floats, predicted: Ints, rows: Ints,
+        entropy: Floats, predicted: Ints, rows: Ints, n_classes: Ints,
     ) -> None:  # fmt: skip
         _ = stamp
-        _score_rows(X, n_items, n_features, seen, W, proba, top1, top2, entropy, predicted, rows)
+        _score_rows(X, n_items, n_features, seen, W, proba, top1, top2, entropy, predicted, rows, n_classes)
 
     @nb.njit(cache=True, nogil=True, error_model="numpy")
     def hit_rows(X: Floats, y: Ints, n_items: Ints, n_features: Ints, seen: Floats, W: Floats, rows: Ints) -> Ints:
@@ -264,6 +264,7 @@ def score_softmax(
     entropy: Tensor | None = None,
     predicted: Tensor | None = None,
     rows: Tensor | None = None,
+    n_classes: Tensor | None = None,
 ) -> None:
     """The numba twin of `al_gym.learners.softmax_score.score_softmax`, for tensors on the CPU.
 
@@ -273,7 +274,8 @@ def score_softmax(
     arrays = [a.numpy() for a in (X, n_items, n_features, seen, W, proba)]
     scores = [(nothing if a is None else a).numpy() for a in (top1, top2, entropy)]
     winners = (nothing.long() if predicted is None else predicted).numpy()
-    _score(*arrays, *scores, winners, _all_rows(X, rows))
+    sizes = np.empty(0, np.int64) if n_classes is None else n_classes.numpy()
+    _score(*arrays, *scores, winners, _all_rows(X, rows), sizes)
 
 
 def accuracy_softmax(

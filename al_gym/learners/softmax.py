@@ -61,6 +61,7 @@ class Softmax(Learner):
             tol=self.tol,
             max_iter=self.max_iter,
             rows=rows,
+            n_classes=a.n_classes,
         )
 
     def predict_proba(self, state: State, arrays: PoolArrays, rows: Tensor, X: Tensor) -> Tensor:
@@ -75,7 +76,18 @@ class Softmax(Learner):
         X = a.tiles if len(a.tiles) else a.X
         scorer = kernels.twin(softmax_score, "softmax_score", X)
         scorer.score_softmax(
-            X, a.n_items, a.n_features, a.seen, state["W"], a.proba, a.top1, a.top2, a.entropy, a.predicted, rows
+            X,
+            a.n_items,
+            a.n_features,
+            a.seen,
+            state["W"],
+            a.proba,
+            a.top1,
+            a.top2,
+            a.entropy,
+            a.predicted,
+            rows,
+            n_classes=a.n_classes,
         )
 
     def class_hits(self, state: State, arrays: PoolArrays, rows: Tensor, X: Tensor, y: Tensor, count: Tensor) -> Tensor:

@@ -166,6 +166,7 @@ def fit_softmax(
     tol: float = DEFAULT_TOL,
     max_iter: int = MAX_ITER,
     rows: Tensor | None = None,
+    n_classes: Tensor | None = None,
 ) -> Tensor:
     """Fit L2 multinomial logistic regressions, warm-started from W, which is updated in place.
 
@@ -189,6 +190,7 @@ def fit_softmax(
         tol: positive.
         max_iter: at least 1; a task that needs more ends unconverged and returns this number.
         rows: (G,) int64, the rows to fit; all if None.
+        n_classes: (R,) int64 true sizes, if what lies beyond them in W is zero already; None if it may not be.
 
     Returns:
         (G,) int64, iterations of each task.

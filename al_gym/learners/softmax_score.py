@@ -26,6 +26,7 @@ def score_softmax(
     entropy: Tensor | None = None,
     predicted: Tensor | None = None,
     rows: Tensor | None = None,
+    n_classes: Tensor | None = None,
 ) -> None:
     """Write class probabilities, and what follows from them, for `rows`; padded items get 0.
 
@@ -43,6 +44,7 @@ def score_softmax(
         entropy: (R, N) float32, out: in nats.
         predicted: (R, N) int64, out: the most probable class, the first of equals.
         rows: (G,) int64; all if None.
+        n_classes: (R,) int64 true sizes, if what lies beyond them in `proba` is zero already; None if it may not be.
     """
     if rows is None:
         rows = torch.arange(len(X), device=X.device)

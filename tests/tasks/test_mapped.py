@@ -153,10 +153,10 @@ def test_nothing_anonymous_is_as_large_as_the_pool(tmp_path, monkeypatch):
         tracemalloc.stop()
     assert peak < pool_bytes / 3, f"numpy held {peak / 2**20:.0f} MiB for a pool of {pool_bytes / 2**20:.0f}"
     (block,) = campaign._order
-    block.geometry.nearest_labelled(torch.zeros(1, dtype=torch.int64))  # makes the transposed copy
+    block.geometry.nearest_labelled(torch.zeros(1, dtype=torch.int64))  # writes the tiles
     arrays = {f.name: getattr(block.pool, f.name) for f in fields(block.pool)}
     held = {**arrays, **vars(block.hidden), **vars(block.geometry), **block.state}
-    in_files = ("X", "_columns")
+    in_files = ("X", "_tiles")
     sizes = {name: a.nbytes for name, a in held.items() if isinstance(a, torch.Tensor) and name not in in_files}
     assert sum(sizes.values()) < pool_bytes / 3, sizes
 
