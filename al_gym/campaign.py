@@ -81,6 +81,10 @@ class _BoundLearner:
     learner: Learner
     state: Any
 
+    @property
+    def linear(self) -> bool:
+        return type(self.learner).embed is Learner.embed
+
     def embed(self, arrays: PoolArrays, rows: Tensor, X: Tensor) -> Tensor:
         return self.learner.embed(self.state, arrays, rows, X)
 

@@ -193,6 +193,11 @@ class PoolView:
         """(tasks, 4) float32; see `PoolArrays`."""
         return self.gather(self.arrays.prequential)
 
+    @property
+    def linear(self) -> bool:
+        """Whether the learner's representation is the features themselves, as far as is known without computing it."""
+        return self.learner is None or bool(getattr(self.learner, "linear", False))
+
     def embedding(self) -> Tensor:
         """(tasks, items, width) float32: the learner's representation; the features for linear learners."""
         if self.learner is None:

@@ -85,11 +85,11 @@ def sample_proportional(weight: Tensor, allowed: Tensor, uniform: Tensor) -> Ten
 def _compiled(fast: ModuleType, view: PoolView, k: Tensor, stream: Stream) -> Tensor:
     """`k_means_seeding` on the CPU, by numba."""
     a, out = view.arrays, no_picks(k)
-    phi = view.embedding()
-    if phi is view.X:  # then the storage can be read in place, without the padding of the features
+    if view.linear:  # then the storage can be read in place, without the padding of the features
         phi, phi_rows, width = view.geometry.tiles(view.rows), view.rows, view.n_features
     else:
-        phi, phi_rows, width = as_tiles(phi), torch.arange(len(k)), torch.full_like(k, phi.shape[2])
+        embedding = view.embedding()
+        phi, phi_rows, width = as_tiles(embedding), torch.arange(len(k)), torch.full_like(k, embedding.shape[2])
     model = as_arrays(a.proba, a.predicted, view.rows, a.n_items, a.n_classes)
     fast.badge(*model, *as_arrays(phi, phi_rows, width, view.candidates, k), stream.keys, out.numpy())
     return out
