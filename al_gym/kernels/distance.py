@@ -26,31 +26,39 @@ ROWS = 6 if WIDE else 2
 _STEPS = TILE // BLOCK
 
 _TILE_14, _TILE_24, _TILE_34, _TILE_44, _TILE_54, _TILE_64 = (make_tile(n, 4, distances=True) for n in range(1, 7))
-_TILE_12, _TILE_22 = (make_tile(n, 2, distances=True) for n in (1, 2))
+_TILE_22 = make_tile(2, 2, distances=True)
+_PRODUCT_14 = make_tile(1, 4)
 
 
 @nb.njit(error_model="numpy")
-def tile_distances(k: int, d: int, A: Floats, tile: Floats, out: Floats, start: int) -> None:
-    """Write squared distances of A[:k, :d] to the items of `tile` (d, TILE) to out[:k, start : start + TILE].
+def tile_distances(k: int, d: int, A: Floats, tiles: Floats, t: int, out: Floats, start: int) -> None:
+    """Write squared distances of A[:k, :d] to the items of tile `t` of a pool to out[:k, start : start + TILE].
 
-    k is at most `ROWS`; rows of `out` are long enough for whole tiles.
+    k is at most `ROWS`; `tiles` is (tiles, d or more, TILE), `out` long enough for whole tiles. Places are offsets here
+    and below: a slice of an array costs as much as half a tile.
     """
-    lda, ldo = A.shape[1], out.shape[1]
+    b, lda, ldo = t * tiles.shape[1] * TILE, A.shape[1], out.shape[1]
     if WIDE and k == 6:
-        _TILE_64(A, 0, lda, tile, 0, TILE, d, False, out, start, ldo)
+        _TILE_64(A, 0, lda, tiles, b, TILE, d, False, out, start, ldo)
     elif WIDE and k == 5:
-        _TILE_54(A, 0, lda, tile, 0, TILE, d, False, out, start, ldo)
+        _TILE_54(A, 0, lda, tiles, b, TILE, d, False, out, start, ldo)
     elif WIDE and k == 4:
-        _TILE_44(A, 0, lda, tile, 0, TILE, d, False, out, start, ldo)
+        _TILE_44(A, 0, lda, tiles, b, TILE, d, False, out, start, ldo)
     elif WIDE and k == 3:
-        _TILE_34(A, 0, lda, tile, 0, TILE, d, False, out, start, ldo)
+        _TILE_34(A, 0, lda, tiles, b, TILE, d, False, out, start, ldo)
     elif WIDE and k == 2:
-        _TILE_24(A, 0, lda, tile, 0, TILE, d, False, out, start, ldo)
+        _TILE_24(A, 0, lda, tiles, b, TILE, d, False, out, start, ldo)
     elif k == 1:
-        _TILE_14(A, 0, lda, tile, 0, TILE, d, False, out, start, ldo)
+        _TILE_14(A, 0, lda, tiles, b, TILE, d, False, out, start, ldo)
     else:
         for left in (0, 2 * BLOCK):
-            _TILE_22(A, 0, lda, tile, left, TILE, d, False, out, start + left, ldo)
+            _TILE_22(A, 0, lda, tiles, b + left, TILE, d, False, out, start + left, ldo)
+
+
+@nb.njit(error_model="numpy")
+def tile_products(d: int, a: Floats, tiles: Floats, t: int, out: Floats) -> None:
+    """Write inner products of a[:d] with the items of tile `t` of `tiles` (tiles, d or more, TILE) to out (TILE,)."""
+    _PRODUCT_14(a, 0, d, tiles, t * tiles.shape[1] * TILE, TILE, d, False, out, 0, TILE)
 
 
 @nb.njit(error_model="numpy")

@@ -16,7 +16,7 @@ from torch import Tensor
 from al_gym.kernels.distance import ROWS, copy_item, tile_distances
 from al_gym.kernels.elementwise import exp
 from al_gym.kernels.neighbours import nearest_mean, pool_means
-from al_gym.kernels.product import BLOCK
+from al_gym.kernels.product import BLOCK, unowned
 from al_gym.kernels.stamp import njit
 from al_gym.pool.tiles import TILE
 
@@ -76,7 +76,7 @@ def pair_distances(tiles: Floats, n: int, d: int, z: Floats, D: Floats) -> None:
         for r in range(k):
             copy_item(tiles, first + r, z[r, :d])
         for t in range(first // TILE, (n + TILE - 1) // TILE):
-            tile_distances(k, d, z, tiles[t], D[first:], t * TILE)
+            tile_distances(k, d, z, tiles, t, D, first * D.shape[1] + t * TILE)
     for top in range(0, n, BLOCK):
         for left in range(0, top, BLOCK):
             for i in range(top, min(top + BLOCK, n)):
@@ -106,7 +106,7 @@ def _nearest_means(X: Floats, d: int, items: Ints, others: Ints, used: int) -> F
         for r in range(k):
             z[r] = X[items[first + r], :d]
         for t in range(len(tiles)):
-            tile_distances(k, d, z, tiles[t], d2, t * TILE)
+            tile_distances(k, d, z, tiles, t, d2, t * TILE)
         for r in range(k):
             d2[r, size:] = np.inf
             if place[items[first + r]] >= 0:
@@ -171,7 +171,7 @@ def _kernel_between(X: Floats, rows: Ints, n_features: Ints, items: Ints, target
                 else:
                     z[r] = 0
             for t in range(len(tiles)):
-                tile_distances(k, d, z, tiles[t], d2, t * TILE)
+                tile_distances(k, d, z, tiles, t, d2, t * TILE)
             for r in range(k):
                 gaussian(d2[r], scale, K[task, first + r])
 
@@ -192,20 +192,24 @@ def nearest_means(X: Tensor, n_features: int, items: Tensor, others: Tensor, use
 def _update_nearest(
     tiles: Floats, rows: Ints, n_items: Ints, n_features: Ints, order: Ints, count: Ints, done: Ints, near: Floats
 ) -> None:
-    z, d2 = np.empty((ROWS, tiles.shape[2]), np.float32), np.empty((ROWS, TILE), np.float32)
+    most, d2 = 0, np.empty((ROWS, TILE), np.float32)
     for row in rows:
-        n, d = n_items[row], n_features[row]
-        if done[row] == 0:
+        most = max(most, count[row] - done[row])
+    z = np.empty(((most + ROWS - 1) // ROWS, ROWS, tiles.shape[2]), np.float32)
+    for row in rows:
+        n, d, first, new = n_items[row], n_features[row], done[row], count[row] - done[row]
+        if first == 0:
             near[row, :n] = np.inf
             near[row, n:] = 0
-        for first in range(done[row], count[row], ROWS):
-            k = min(ROWS, count[row] - first)
-            for r in range(k):
-                copy_item(tiles[row], order[row, first + r], z[r, :d])
-            for start in range(0, n, TILE):
-                tile_distances(k, d, z, tiles[row, start // TILE], d2, 0)
+        for at in range(new):
+            copy_item(tiles[row], order[row, first + at], z[at // ROWS, at % ROWS, :d])
+        for start in range(0, n, TILE):  # all labels to one tile before the next: the pool is read once
+            here = unowned(near)[row, start : min(start + TILE, n)]
+            for at in range(0, new, ROWS):
+                k = min(ROWS, new - at)
+                tile_distances(k, d, unowned(z)[at // ROWS], unowned(tiles)[row], start // TILE, d2, 0)
                 for r in range(k):
-                    _lower(d2[r], near[row, start : min(start + TILE, n)])
+                    _lower(unowned(d2)[r], here)
         done[row] = count[row]
 
 

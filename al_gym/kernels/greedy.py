@@ -9,9 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from al_gym.kernels.distance import copy_item, tile_distances
+from al_gym.kernels.distance import copy_item, tile_distances, tile_products
 from al_gym.kernels.geometry import squared_distance
-from al_gym.kernels.product import product
+from al_gym.kernels.product import unowned
 from al_gym.kernels.select import uniform
 from al_gym.kernels.stamp import njit
 from al_gym.pool.tiles import TILE
@@ -38,7 +38,7 @@ def _first_best(score: Floats, items: Ints, size: int, key: np.uint64) -> int:
 
 @njit(cache=True, nogil=True, fastmath={"nsz", "reassoc", "nnan"})
 def _approach(d2: Floats, near: Floats) -> np.float32:
-    """Lower `near` to d2 where that is less and near is not -1 (no candidate); returns the largest that is left."""
+    """Lower `near` to d2 where that is less (-1, for no candidate, stays); returns the largest that is left."""
     top = np.float32(-1)
     for j in range(len(near)):
         near[j] = d2[j] if d2[j] < near[j] else near[j]
@@ -65,8 +65,10 @@ def _spread_over_pool(
 ) -> None:
     """K-center picks into out[:k] where `near` (n,) is -1 for items that are no candidates; near is overwritten."""
     tops = np.empty((len(near) + TILE - 1) // TILE, np.float32)
+    left, d2_row = unowned(near), unowned(d2)[0]
+    d2_row[:] = np.inf
     for t in range(len(tops)):
-        tops[t] = near[t * TILE : (t + 1) * TILE].max()
+        tops[t] = _approach(d2_row, left[t * TILE : (t + 1) * TILE])
     for pick in range(k):
         item = first if pick == 0 and first >= 0 else _farthest(near, tops, key)
         out[pick] = item
@@ -74,8 +76,18 @@ def _spread_over_pool(
         if pick + 1 < k:
             copy_item(tiles, item, z[0, :d])
             for t in range(len(tops)):
-                tile_distances(1, d, z, tiles[t], d2, 0)
-                tops[t] = _approach(d2[0], near[t * TILE : (t + 1) * TILE])
+                tile_distances(1, d, z, tiles, t, d2, 0)
+                tops[t] = _approach(d2_row, left[t * TILE : (t + 1) * TILE])
+
+
+@njit(cache=True, nogil=True)
+def _start(nearest: Floats, allowed: Bools, near: Floats) -> int:
+    """Fill `near` with the distances of the candidates, -1 for other items; returns how many candidates there are."""
+    size = np.int32(0)
+    for item in range(len(nearest)):
+        near[item] = nearest[item] if allowed[item] else np.float32(-1)
+        size += np.int32(allowed[item])
+    return int(size)
 
 
 @njit(cache=True, nogil=True)
@@ -93,6 +105,9 @@ def k_center(
     for task in range(len(rows)):
         row = rows[task]
         n, d = n_items[row], n_features[row]
+        if 8 * _start(nearest[task, :n], allowed[task, :n], near) > n:
+            _spread_over_pool(tiles[row], d, near[:n], k[task], keys[task], first[task], z, d2, out[task])
+            continue
         size, at = 0, 0
         for item in range(n):
             if allowed[task, item]:
@@ -100,13 +115,6 @@ def k_center(
                     at = size
                 items[size] = item
                 size += 1
-        if 8 * size > n:
-            for item in range(n):
-                near[item] = nearest[task, item] if allowed[task, item] else np.float32(-1)
-            _spread_over_pool(tiles[row], d, near[:n], k[task], keys[task], first[task], z, d2, out[task])
-            continue
-        for item in range(n):
-            near[item] = nearest[task, item]
         for pick in range(k[task]):
             if pick > 0 or first[task] < 0:
                 at = _first_best(near, items, size, keys[task])
@@ -146,23 +154,20 @@ def _gradients(proba: Floats, predicted: Ints, n: int, gap: Floats) -> None:
             gap[t, predicted[start + j], j] -= np.float32(1)
 
 
-@njit(cache=True, nogil=True, fastmath={"contract", "nsz", "nnan"})
-def _approach_gradient(a: Floats, b: Floats, norm: Doubles, own: float, nearest: Doubles) -> None:
-    """Lower squared gradient distances `nearest` to those of a center, from the products of the two factors with it.
+@njit(cache=True, nogil=True, fastmath=_REDUCE | {"nnan"})
+def _approach_gradient(a: Floats, b: Floats, norm: Doubles, own: float, nearest: Doubles) -> float:
+    """Lower `nearest` to squared gradient distances to a center; returns the sum.
 
-    Items that are no candidates have the weight 0, and keep it.
+    a and b are the products of the two factors of the gradients with those of the center, `own` its squared norm. Items
+    that are no candidates have the weight 0, and keep it.
     """
+    total = 0.0
     for j in range(len(nearest)):
         distance = norm[j] + own - 2.0 * (np.float64(a[j]) * np.float64(b[j]))
         distance = distance if distance > 0 else 0.0
-        nearest[j] = distance if distance < nearest[j] else nearest[j]
-
-
-@njit(cache=True, nogil=True, fastmath=_REDUCE)
-def _total(values: Doubles) -> float:
-    total = 0.0
-    for j in range(len(values)):
-        total += values[j]
+        distance = distance if distance < nearest[j] else nearest[j]
+        nearest[j] = distance
+        total += distance
     return total
 
 
@@ -211,13 +216,13 @@ def badge(
     width: Ints, allowed: Bools, k: Ints, keys: Keys, out: Ints,
 ) -> None:  # fmt: skip
     """See `al_gym.strategies.badge.k_means_seeding`; phi[phi_rows[task], :, :width[task]] is in tiles."""
-    a, b = np.empty((1, TILE), np.float32), np.empty((1, TILE), np.float32)
+    a, b = np.empty(TILE, np.float32), np.empty(TILE, np.float32)
     for task in range(len(rows)):
         row, features, d = rows[task], phi[phi_rows[task]], width[task]
         n, classes = n_items[row], n_classes[row]
         n_tiles = (n + TILE - 1) // TILE
         gap, sums = np.empty((n_tiles, classes, TILE), np.float32), np.empty(n_tiles)
-        own_gap, own = np.empty((1, classes), np.float32), np.empty((1, d), np.float32)
+        own_gap, own = np.empty(classes, np.float32), np.empty(d, np.float32)
         of_gap, of_features = np.empty(n, np.float32), np.empty(n, np.float32)
         norm, nearest, free = np.empty(n), np.empty(n), allowed[task, :n].copy()
         _gradients(proba[row], predicted[row], n, gap)
@@ -226,6 +231,7 @@ def badge(
         for item in range(n):
             norm[item] = np.float64(of_gap[item]) * np.float64(of_features[item])
             nearest[item] = np.inf if free[item] else 0.0
+        norms, weights = unowned(norm), unowned(nearest)
         item = _largest(norm, free, keys[task])
         for pick in range(k[task]):
             if pick > 0:
@@ -235,11 +241,10 @@ def badge(
             nearest[item] = 0.0
             if pick + 1 == k[task]:
                 break
-            copy_item(gap, item, own_gap[0])
-            copy_item(features, item, own[0])
+            copy_item(gap, item, own_gap)
+            copy_item(features, item, own)
             for t in range(n_tiles):
-                product(1, classes, TILE, own_gap, classes, gap[t], TILE, False, a, TILE)
-                product(1, d, TILE, own, d, features[t], TILE, False, b, TILE)
-                start, end = t * TILE, min((t + 1) * TILE, n)
-                _approach_gradient(a[0], b[0], norm[start:end], norm[item], nearest[start:end])
-                sums[t] = _total(nearest[start:end])
+                tile_products(classes, own_gap, gap, t, a)
+                tile_products(d, own, features, t, b)
+                here, there = norms[t * TILE : (t + 1) * TILE], weights[t * TILE : (t + 1) * TILE]
+                sums[t] = _approach_gradient(a, b, here, norm[item], there)
