@@ -58,6 +58,7 @@ def _sides(dataset: Dataset, rng: np.random.Generator) -> tuple[NDArray[np.bool_
     """Which rows may stand in the pool, and which in the holdout, by side or group; both (items,) bool."""
     if dataset.sides is not None:
         return dataset.sides != HOLDOUT_ONLY, dataset.sides != POOL_ONLY
+    assert dataset.groups is not None
     _, group, size = np.unique(dataset.groups, return_inverse=True, return_counts=True)
     turn = rng.permutation(len(size))
     before = np.cumsum(size[turn]) - size[turn]
