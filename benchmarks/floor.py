@@ -25,8 +25,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -34,9 +32,10 @@ from pathlib import Path
 from typing import Any
 from unittest.mock import patch
 
+from one_core import pin
+
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / "benchmarks" / "results" / "floor.json"
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 ROUNDS, EPISODES, REPEATS = 20, 2, 5
 EXPONENTIAL = 16
 FIT, SCORES, VALIDATION, DISTANCES = "fit", "scores", "validation", "distances"
@@ -220,9 +219,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=RAW, help="where to write")
     args = parser.parse_args()
-    if any(os.environ.get(name) != "1" for name in THREAD_VARIABLES):
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
+    pin()
     content: dict[str, Any] = {"rates": rates(), "scenarios": dict(scenarios())}
     args.json.write_text(json.dumps(content, indent=1) + "\n")
     for name, found in content["scenarios"].items():

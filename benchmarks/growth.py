@@ -15,17 +15,16 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from one_core import pin
+
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / "benchmarks" / "results" / "growth.json"
 PICTURE = ROOT / "docs" / "images" / "growth.png"
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 ROUNDS, BATCH, HOLDOUT = 4, 5, 300
 SEPARATION = 2.5
 SECONDS, EPISODES = 0.25, 10  # a point ends at one of them
@@ -162,9 +161,7 @@ def main() -> None:
     parser.add_argument("--redraw", action="store_true", help="from the raw numbers alone")
     parser.add_argument("--axis", choices=AXES, help="measure this one alone; the raw file keeps the others")
     args = parser.parse_args()
-    if any(os.environ.get(name) != "1" for name in THREAD_VARIABLES):
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
+    pin()
     if not args.redraw:
         start = time.process_time()
         rows = measure(args.axis)

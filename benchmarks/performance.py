@@ -1,8 +1,9 @@
-"""Fill the tables of docs/performance.md from the raw files of the six measurements.
+"""Fill the tables of docs/performance.md from the raw files of the measurements.
 
     python benchmarks/performance.py
 
-Raw: benchmarks/results/{throughput,growth,profile_training,floor,tiles,counts}.json; see the scripts of these names.
+Raw: benchmarks/results/{throughput,growth,profile_training,floor,tiles,distances,counts}.json; see the scripts of
+these names.
 """
 
 from __future__ import annotations
@@ -219,6 +220,23 @@ def tiles(content: list[dict[str, Any]]) -> str:
     return table(heads, lines) + "\nMicroseconds a pool; hits are the right predictions, which validation counts.\n"
 
 
+def distances(content: list[dict[str, Any]]) -> str:
+    """Distances beside SciPy and numpy."""
+    calls = {"kernel": "kernel and bandwidth", "nearest": "5 new labels", "k-center": "k-center, 10 picks"}
+    heads = [
+        "pool: items x features",
+        *(f"{text}: {who}" for text in calls.values() for who in ("plain", "al_gym", "ratio")),
+    ]
+    lines = []
+    for row in content:
+        cells = [f"{row['items']:,} x {row['features']}"]
+        for call in calls:
+            plain, ours = (row["microseconds"][f"{call}, {who}"] for who in ("scipy", "al_gym"))
+            cells += [f"{plain:,.0f}", f"{ours:,.0f}", times(plain / ours)]
+        lines.append(cells)
+    return table(heads, lines) + "\nMicroseconds a pool.\n"
+
+
 def blocks() -> dict[str, str]:
     """Name of a table -> Markdown."""
     t, training = Throughput(raw("throughput")), raw("profile_training")
@@ -230,6 +248,7 @@ def blocks() -> dict[str, str]:
         "rates": rates(t), "accuracy": accuracy(t), "vector": vector(t), "suite": suite(t),
         "profile": profile(training), "floor": floors(raw("floor")),
         "growth": growth(raw("growth")), "counts": counts(raw("counts")), "tiles": tiles(raw("tiles")),
+        "distances": distances(raw("distances")),
     }  # fmt: skip
 
 

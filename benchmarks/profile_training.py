@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections import defaultdict
@@ -20,9 +19,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from one_core import pin
+
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / "benchmarks" / "results" / "profile_training.json"
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 NUM_ENVS, ROLLOUTS = 128, 10
 REFERENCE = "reset: reference campaigns of advantage"
 ENGINE = {
@@ -122,9 +122,7 @@ def main() -> None:
     parser.add_argument("--rollouts", type=int, default=ROLLOUTS, help=f"after the first one ({ROLLOUTS})")
     parser.add_argument("--json", type=Path, default=RAW, help="where to write")
     args = parser.parse_args()
-    if any(os.environ.get(name) != "1" for name in THREAD_VARIABLES):
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
+    pin()
     sys.path.insert(0, str(ROOT))  # agents/ is not installed with the package
     content = measure(args.rollouts)
     args.json.write_text(json.dumps(content, indent=1) + "\n")

@@ -16,17 +16,16 @@ import argparse
 import json
 import multiprocessing
 import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from one_core import pin
 from page_tables import fill, table
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / "benchmarks" / "results" / "shards.json"
 PAGE = ROOT / "docs" / "scale.md"
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 ENV, ENVS, EPISODES, ROUNDS, REPEATS = "al_gym/Strategy-v0", 256, 2, 20, 3
 
 
@@ -96,9 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--fill", action="store_true", help="only fill the page from the raw file")
     args = parser.parse_args()
-    if any(os.environ.get(name) != "1" for name in THREAD_VARIABLES):
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
+    pin()
     if not args.fill:
         RAW.write_text(json.dumps(measure(), indent=1) + "\n")
     PAGE.write_text(fill(PAGE.read_text(), tables()))

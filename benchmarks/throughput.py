@@ -19,7 +19,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import platform
 import subprocess
 import sys
@@ -29,7 +28,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
+from one_core import pin
+
 ROUNDS, BATCH = 20, 10
 LIGHT = ["uncertainty", "classes", "progress", "training", "prequential", "last-action"]
 SIMPLE, GREEDY = ("random", "entropy", "margin"), ("kcenter", "badge")
@@ -173,14 +173,8 @@ def suite_row(num_envs: int, episodes: int, kept: bool) -> Row:
             ended = infos["_final_info"]
             finals.append(float(infos["final_info"]["validation_accuracy"][ended].mean()))
     rate = num_envs * 20 * episodes / (time.process_time() - start)
-    return Row(
-        f"al_gym (training suite, advantage{', datasets kept' if kept else ''})",
-        "default",
-        "random actions",
-        num_envs,
-        rate,
-        float(np.mean(finals)),
-    )
+    name = f"al_gym (training suite, advantage{', datasets kept' if kept else ''})"
+    return Row(name, "default", "random actions", num_envs, rate, float(np.mean(finals)))
 
 
 def draw_campaigns(dataset: Any, seeds: int) -> list[Any]:
@@ -349,9 +343,7 @@ def main() -> None:
     args = parser.parse_args()
     if args.task and args.only not in ("rates", "accuracy"):
         parser.error("--task goes with --only rates or --only accuracy.")
-    if any(os.environ.get(name) != str(args.threads) for name in THREAD_VARIABLES):
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, str(args.threads))
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
+    pin(args.threads)
     parts = (args.only,) if args.only else PARTS
     content: dict[str, Any] = json.loads(args.json.read_text()) if args.only and args.json else {"rows": []}
     tasks = {} if args.only == "suite" else datasets(args.quick)

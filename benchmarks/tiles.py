@@ -10,15 +10,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import sys
 import time
 from pathlib import Path
 from typing import Any
 
+from one_core import pin
+
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / "benchmarks" / "results" / "tiles.json"
-THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 SHAPES = (
     (256, 500, 10, 2),
     (256, 500, 16, 4),
@@ -96,9 +95,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--json", type=Path, default=RAW, help="where to write")
     args = parser.parse_args()
-    if any(os.environ.get(name) != "1" for name in THREAD_VARIABLES):
-        environment = os.environ | dict.fromkeys(THREAD_VARIABLES, "1")
-        os.execve(sys.executable, [sys.executable, *sys.argv], environment)  # libraries read these at their import
+    pin()
     content = [measure(*shape) for shape in SHAPES]
     args.json.write_text(json.dumps(content, indent=1) + "\n")
     for row in content:

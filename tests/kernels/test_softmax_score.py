@@ -84,6 +84,18 @@ def test_only_the_asked_rows_and_outputs_are_written(scorer):
     assert torch.equal(out["entropy"][[0, 2]], whole["entropy"][[0, 2]])
 
 
+def test_classes_that_a_task_does_not_have_may_be_left_alone(scorer):
+    """Given the numbers of classes, zeros beyond them stay; unseen classes below are zeroed all the same."""
+    shape = SHAPES[0]
+    block, out, whole = models(shape), outputs(shape), outputs(shape)
+    scorer.score_softmax(**block, **whole)
+    n_classes = block["seen"].int().cumsum(1).argmax(1) + 1  # the last class seen is the last one
+    for row, classes in enumerate(n_classes.tolist()):
+        out["proba"][row, classes:] = 0
+    scorer.score_softmax(**block, **out, n_classes=n_classes)
+    assert all(torch.equal(out[name], whole[name]) for name in out)
+
+
 def test_one_class_seen_is_certain(scorer):
     shape = SHAPES[0]
     block, out = models(shape), outputs(shape)

@@ -257,3 +257,16 @@ def test_padding_changes_no_bit_of_the_kernel():
         twin.fit_softmax(**arguments)
     assert torch.equal(narrow["W"][:, :, :64], wide["W"][:, :10, :64])
     assert torch.equal(narrow["W"][:, :, -1], wide["W"][:, :10, -1])
+
+
+def test_classes_that_a_task_does_not_have_may_be_left_alone(solver: ModuleType) -> None:
+    """Given the numbers of classes, zeros beyond them stay; old weights of unseen classes below go all the same."""
+    rng = np.random.default_rng(3)
+    tasks = [(rng.standard_normal((12, 4)).astype(np.float32), np.arange(12) % classes) for classes in (2, 3)]
+    first, second = storage(tasks, 4, extra=1), storage(tasks, 4, extra=1)
+    for arguments in (first, second):
+        arguments["W"][:, 3, :4] = arguments["W"][:, 3, -1] = 5.0  # of a class that was seen before a restart
+    solver.fit_softmax(**first)
+    solver.fit_softmax(**second, n_classes=torch.tensor([4, 4]))
+    assert first["W"][:, 3:].abs().max() == 0
+    assert torch.equal(first["W"], second["W"])
