@@ -183,8 +183,10 @@ def test_impossible_selections_are_refused_by_name() -> None:
         campaign.select(np.zeros(1, int), [Cheat()], np.zeros(1, int), np.array([2]))
 
 
+@pytest.mark.parametrize("numba", [True, False])
 @pytest.mark.parametrize("how", ["raise", "nan"])
-def test_failing_learners_are_named_with_task_and_round(how: str) -> None:
+def test_failing_learners_are_named_with_task_and_round(how: str, numba: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AL_GYM_NO_NUMBA", "0" if numba else "1")
     with pytest.raises(LearnerError, match=r"'broken' failed on task 'd' \(seed 3\), round 0"):
         Campaign(4, learner=Broken(how)).load(np.arange(4), TASKS, [5] * 4)
 
