@@ -9,14 +9,12 @@ seconds of the fastest of several turns; the results are compared too.
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from one_core import pin
+from one_core import measure_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / "benchmarks" / "results" / "distances.json"
@@ -113,17 +111,5 @@ def measure(n: int, d: int) -> dict[str, Any]:
     return {"items": n, "features": d, "microseconds": {key: 1e6 * min(values) for key, values in seconds.items()}}
 
 
-def main() -> None:
-    """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, default=RAW, help="where to write")
-    args = parser.parse_args()
-    pin()
-    content = [measure(*shape) for shape in SHAPES]
-    args.json.write_text(json.dumps(content, indent=1) + "\n")
-    for row in content:
-        print(row)
-
-
 if __name__ == "__main__":
-    main()
+    measure_rows(__doc__, RAW, measure, SHAPES)

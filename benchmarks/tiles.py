@@ -8,13 +8,11 @@ turns, each over all pools. Both layouts give the same bits, which is checked he
 
 from __future__ import annotations
 
-import argparse
-import json
 import time
 from pathlib import Path
 from typing import Any
 
-from one_core import pin
+from one_core import measure_rows
 
 ROOT = Path(__file__).resolve().parent.parent
 RAW = ROOT / "benchmarks" / "results" / "tiles.json"
@@ -90,17 +88,5 @@ def measure(pools: int, items: int, features: int, classes: int) -> dict[str, An
     }  # fmt: skip
 
 
-def main() -> None:
-    """Measure, print and write."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path, default=RAW, help="where to write")
-    args = parser.parse_args()
-    pin()
-    content = [measure(*shape) for shape in SHAPES]
-    args.json.write_text(json.dumps(content, indent=1) + "\n")
-    for row in content:
-        print(row)
-
-
 if __name__ == "__main__":
-    main()
+    measure_rows(__doc__, RAW, measure, SHAPES)
