@@ -18,11 +18,11 @@ from torch import Tensor
 
 from al_gym import kernels
 from al_gym.errors import AlGymError, LearnerError, ParameterError, StrategyError, TaskError
+from al_gym.hidden import Hidden
 from al_gym.learners import Learner, make_learner
 from al_gym.pool import Geometry, PoolArrays, PoolView, Shape, rounds
-from al_gym.pool.arrays import grow
 from al_gym.pool.saving import restore_rows, save_rows
-from al_gym.pool.tiles import allocate_tiles, read_tiles, write_tiles
+from al_gym.pool.tiles import write_tiles
 from al_gym.strategies import Strategy
 from al_gym.tasks.task import Task
 
@@ -32,46 +32,6 @@ Ints = NDArray[np.int64]
 
 _GROUPINGS = 16
 """Sets of slots whose rows are remembered."""
-
-
-@dataclass
-class _Hidden:
-    """What a campaign must not show: the oracle's answers `y`, and the holdout with its class sizes.
-
-    Features lie in `X` (rows, items, features), or in tiles (`al_gym.pool.tiles`) for learners that read them.
-    """
-
-    y: Tensor
-    X: Tensor
-    labels: Tensor
-    count: Tensor
-    size: Tensor
-
-    @classmethod
-    def allocate(cls, shape: Shape, rows: int, device: torch.device, *, tiled: bool) -> _Hidden:
-        size = rows, shape.holdout, shape.features
-        return cls(
-            torch.full((rows, shape.items), -1, device=device),
-            allocate_tiles(*size) if tiled else torch.zeros(size, device=device),
-            torch.full((rows, shape.holdout), -1, device=device),
-            torch.zeros(rows, dtype=torch.int64, device=device),
-            torch.zeros(rows, shape.classes, dtype=torch.int64, device=device),
-        )
-
-    def load(self, row: int, X: NDArray[np.float32]) -> None:
-        """Write the features (items, features) of one holdout; what lies beyond becomes zero."""
-        if self.X.dim() == 4:
-            write_tiles(X, self.X[row].numpy())
-        else:
-            self.X[row] = 0
-            self.X[row, : len(X), : X.shape[1]] = torch.from_numpy(X)
-
-    def features(self, rows: Tensor) -> Tensor:
-        """(n, items, features) of some rows."""
-        return read_tiles(self.X[rows], self.labels.shape[1]) if self.X.dim() == 4 else self.X[rows]
-
-    def grown(self, rows: int) -> _Hidden:
-        return _Hidden(*(grow(a, rows) for a in (self.y, self.X, self.labels, self.count, self.size)))
 
 
 @dataclass(frozen=True)
@@ -100,7 +60,7 @@ class _Block:
         self.learner = learner
         tiled = learner.reads_tiles and device.type == "cpu" and kernels.available()
         self.pool = PoolArrays.allocate(shape, rows, device, tiled=tiled)
-        self.hidden = _Hidden.allocate(shape, rows, device, tiled=tiled)
+        self.hidden = Hidden.allocate(shape, rows, device, tiled=tiled)
         self.geometry = Geometry(self.pool)
         self.state = learner.allocate(shape, rows, device)
         self.free = list(range(rows))[::-1]
