@@ -151,8 +151,8 @@ def suite_row(num_envs: int, episodes: int, kept: bool) -> Row:
     """Random actions on the default training suite with `advantage`; resets, references and fresh tasks count.
 
     Every episode has a fresh task: another split of one of the suite's 896 training datasets. A dataset is generated
-    when it is first drawn, and kept; with `kept` all of them are before the clock starts, as in all but the first
-    minute of a training.
+    when it is first drawn, and kept; with `kept` all of them are before the clock starts, as they are
+    later in a training.
     """
     import gymnasium as gym
     import numpy as np
@@ -160,8 +160,7 @@ def suite_row(num_envs: int, episodes: int, kept: bool) -> Row:
     env = gym.make_vec("al_gym/Strategy-v0", num_envs=num_envs, reward="advantage", autoreset_mode="SameStep")
     rng = np.random.default_rng(0)
     if kept:
-        for dataset in env.unwrapped.engine.tasks:  # type: ignore[attr-defined]
-            dataset.content_hash  # noqa: B018 (kept too)
+        env.unwrapped.engine.tasks.hashes()  # type: ignore[attr-defined]
     env.reset(seed=0)
     steps = [rng.integers(0, env.single_action_space.n, num_envs) for _ in range(20 * (episodes + 1))]
     for actions in steps[:20]:

@@ -117,8 +117,9 @@ class Ridge(Learner):
         X = a.tiles if len(a.tiles) else a.X
         scorer = kernels.twin(softmax_score, "softmax_score", X)
         scorer.score_softmax(
-            X, a.n_items, a.n_features, a.seen, state["W"], a.proba, a.top1, a.top2, a.entropy, a.predicted, rows
-        )
+            X, a.n_items, a.n_features, a.seen, state["W"], a.proba, a.top1, a.top2, a.entropy, a.predicted, rows,
+            n_classes=a.n_classes,
+        )  # fmt: skip
 
     def class_hits(
         self, state: dict[str, Any], arrays: PoolArrays, rows: Tensor, X: Tensor, y: Tensor, count: Tensor

@@ -190,7 +190,8 @@ def fit_softmax(
         tol: positive.
         max_iter: at least 1; a task that needs more ends unconverged and returns this number.
         rows: (G,) int64, the rows to fit; all if None.
-        n_classes: (R,) int64 true sizes, if what lies beyond them in W is zero already; None if it may not be.
+        n_classes: (R,) int64 true sizes, if what lies beyond them in W is zero already, so that the kernel need
+            not write it (this function writes it all the same); None if it may not be.
 
     Returns:
         (G,) int64, iterations of each task.

@@ -44,7 +44,8 @@ def score_softmax(
         entropy: (R, N) float32, out: in nats.
         predicted: (R, N) int64, out: the most probable class, the first of equals.
         rows: (G,) int64; all if None.
-        n_classes: (R,) int64 true sizes, if what lies beyond them in `proba` is zero already; None if it may not be.
+        n_classes: (R,) int64 true sizes, if what lies beyond them in `proba` is zero already, so that the kernel need
+            not write it (this function writes it all the same); None if it may not be.
     """
     if rows is None:
         rows = torch.arange(len(X), device=X.device)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,9 +11,10 @@ from hypothesis import strategies as st
 
 from al_gym.pool.tiles import TILE, write_tiles
 
-distance = pytest.importorskip("al_gym.kernels.distance")
-from al_gym.kernels.geometry import pair_distances, tiles_of  # noqa: E402
-from al_gym.kernels.neighbours import nearest_mean  # noqa: E402
+pytest.importorskip("numba")
+distance, geometry, neighbours = (
+    importlib.import_module(f"al_gym.kernels.{n}") for n in ("distance", "geometry", "neighbours")
+)
 
 
 def pool(items: int, features: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -44,7 +47,7 @@ def test_distances_to_tiles(k: int, features: int) -> None:
 def test_pairs_are_symmetric_to_the_bit_and_inf_beyond() -> None:
     X, tiles = pool(150, 9)
     D = np.empty((160, 3 * TILE), np.float32)
-    pair_distances(tiles, 150, 9, np.empty((distance.ROWS, 10), np.float32), D)
+    geometry.pair_distances(tiles, 150, 9, np.empty((distance.ROWS, 10), np.float32), D)
     np.testing.assert_array_equal(D[:150, :150], D[:150, :150].T)
     np.testing.assert_array_equal(D[149, :150], to_tiles(X[149:], tiles, 1, 9)[0, :150])
     assert np.isinf(D[:150, 150:]).all()
@@ -60,7 +63,7 @@ def test_products_and_copies() -> None:
     distance.copy_item(tiles, 70, one)
     np.testing.assert_array_equal(one, X[70])
     chosen = np.array([5, 99, 0])
-    np.testing.assert_array_equal(tiles_of(X, chosen, 12)[0, :, :3], X[chosen].T)
+    np.testing.assert_array_equal(geometry.tiles_of(X, chosen, 12)[0, :, :3], X[chosen].T)
 
 
 @given(st.lists(st.sampled_from([0.0, 0.5, 1.0, 2.0, 7.0, np.inf, np.nan]), min_size=1, max_size=3 * TILE))
@@ -84,12 +87,12 @@ def test_mean_of_the_nearest_with_and_without_ties(values: list[float], used: in
     padded = np.full(2 * TILE, np.inf, np.float32)
     padded[: len(values)] = values
     expected = np.sqrt(np.sort(padded[: len(values)].astype(np.float64)))[:used].mean() if used else 0.0
-    mean, _ = nearest_mean(padded, used, np.float32(guess))
+    mean, _ = neighbours.nearest_mean(padded, used, np.float32(guess))
     assert mean == pytest.approx(expected, rel=2e-6)
-    assert mean == nearest_mean(padded, used, np.float32(5))[0], "depends on the guess"
+    assert mean == neighbours.nearest_mean(padded, used, np.float32(5))[0], "depends on the guess"
 
 
 def test_too_few_finite_distances_have_an_infinite_mean() -> None:
     values = np.full(TILE, np.inf, np.float32)
     values[:3] = 1
-    assert nearest_mean(values, 4, np.float32(1))[0] == np.inf
+    assert neighbours.nearest_mean(values, 4, np.float32(1))[0] == np.inf
